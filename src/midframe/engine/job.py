@@ -1,0 +1,146 @@
+"""A video job: its options, the events it reports and what it returns.
+
+`InterpolateJob` is the one definition of an interpolation job's options. The command line, and later the REST body and
+the web form, follow its fields; a test holds them together. Each field's `help` is the text a user reads.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+EndPolicy = Literal["hold", "drop", "loop"]
+VfrPolicy = Literal["keep", "constant"]
+CutPolicy = Literal["hold", "nearest", "blend", "ignore"]
+DuplicatePolicy = Literal["auto", "bridge", "keep"]
+AudioPolicy = Literal["auto", "keep", "stretch", "drop"]
+
+
+def option(default: Any, help: str) -> Any:
+    """A dataclass field with the text a user reads about it."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterpolateJob:
+    """Everything a user may decide about one interpolation. Paths are strings; "-" is y4m on stdin or stdout."""
+
+    input: str = option(
+        "", "Video file, folder of images, numbered pattern (img%04d.png), GIF, APNG, or - for y4m on stdin."
+    )
+    output: str | None = option(
+        None,
+        "Where to write: .mp4 .mkv .mov .webm .gif .apng, a folder of images, or - for y4m on stdout. "
+        "Default: IN.midframe.EXT beside the input.",
+    )
+    model: str = option(
+        "dis", "Model, with an optional variant: dis, dis/fast, phase, blend ... (see `midframe models`)."
+    )
+    # time
+    factor: str | None = option(
+        None, "Output frames per source frame: 2, 2.5, 8, 5/2. Default 2 when neither --fps nor --slow is given."
+    )
+    fps: str | None = option(None, "Constant output rate: 60, 60000/1001, 59.94, source*2.")
+    slow: str | None = option(None, "Slow motion: 4 makes the clip four times as long at the source's rate.")
+    vfr: VfrPolicy = option(
+        "keep",
+        "What a variable frame rate becomes: 'keep' interpolates between the real stamps, 'constant' makes it even.",
+    )
+    end: EndPolicy = option(
+        "hold",
+        "After the last source frame: 'hold' repeats it to keep the duration, 'drop' stops at it, 'loop' goes back to "
+        "the first.",
+    )
+    start_time: str | None = option(None, "Begin here: seconds or [hh:]mm:ss.fff of the source.")
+    end_time: str | None = option(None, "End here: seconds or [hh:]mm:ss.fff of the source.")
+    rate: str | None = option(None, "Frame rate of an image folder or a file that does not say (default 24).")
+    # what a shot looks like
+    cuts: CutPolicy = option(
+        "hold", "Between two shots: 'hold' the earlier frame, take the 'nearest', 'blend' the two, or 'ignore' cuts."
+    )
+    cut_list: str | None = option(None, "Read the cuts from this CSV instead of detecting them.")
+    write_cut_list: str | None = option(None, "Write the cuts that were used to this CSV.")
+    duplicates: DuplicatePolicy = option(
+        "keep",
+        "Repeated frames: 'keep' them, 'auto' bridges a regular cadence (animation on 2s and 3s), 'bridge' bridges "
+        "every short run.",
+    )
+    overlays: bool = option(True, "Keep letterbox bars and static overlays (subtitles, logos) from the source.")
+    deinterlace: bool = option(True, "Deinterlace a source that says it is interlaced.")
+    # streams and encoding
+    audio: AudioPolicy = option(
+        "auto",
+        "Sound: 'keep' copies it, 'stretch' follows slow motion with pitch kept, 'drop' leaves it out. 'auto' "
+        "stretches with --slow, else keeps.",
+    )
+    codec: str | None = option(
+        None, "h264, hevc, av1, vp9, ffv1 or prores. Default: h264 for 8 bit, hevc for 10 bit and HDR."
+    )
+    crf: float | None = option(None, "Quality of the encoder, lower is better. Default: visually lossless.")
+    preset: str | None = option(None, "Speed of the encoder, e.g. fast, medium, slow (x264/x265) or 0-13 (av1).")
+    pix_fmt: str | None = option(None, "Pixel format of the output, e.g. yuv420p10le. Default: as the source.")
+    # work
+    workers: int = option(1, "Local processes that share the segments. The result is the same for any number.")
+    threads: int = option(0, "CPU threads per worker; 0 = all cores divided by the workers.")
+    tile: int = option(0, "Render in overlapping tiles of this many pixels a side; 0 = only when a frame is too large.")
+    segment: int = option(0, "Source frames per segment, the unit of resume; 0 = about 240 output frames.")
+    overwrite: bool = option(False, "Replace the output if it exists.")
+    allow_damaged: bool = option(False, "Go on with what can be decoded of a damaged input.")
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Planning is done: how much there is to do and how much an earlier run has already done."""
+
+    model: str
+    source_frames: int
+    frames: int
+    done: int
+    segments: int
+    resumed_segments: int
+    rate: str
+    encoder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """`frames` of the output are finished; `fps` is the recent output rate, `eta` seconds to go (None: unknown)."""
+
+    frames: int
+    total: int
+    fps: float
+    eta: float | None
+    stage: Literal["render", "assemble", "verify", "spool"] = "render"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One line the user should read: a stream that was converted, a rounding, a damaged place."""
+
+    text: str
+
+
+Event = Started | Progress | Note
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a finished job made. `frames` = `copied` + `rendered` + `held`; rates and durations are exact."""
+
+    output: Path | None
+    frames: int
+    copied: int
+    rendered: int
+    held: int
+    cuts: tuple[Fraction, ...]
+    source_rate: Fraction
+    rate: Fraction
+    source_duration: Fraction
+    duration: Fraction
+    seconds: float
+    notes: tuple[str, ...] = ()
+    audio_offset: Mapping[str, float] = field(default_factory=dict)

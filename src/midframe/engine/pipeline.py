@@ -1,0 +1,464 @@
+"""One segment of a film, from decoded pictures to a written segment file.
+
+  reader thread → window of source frames → marks (cuts, repeats, overlays) → plan's action for each slot
+                → copy | render | mix → writer thread → segment file
+
+Memory is the window (a few frames on both sides of the gap being filled) and two short queues; it does not depend on
+the length of the film. What a gap looks like is decided from a fixed number of frames around it, so a segment gives the
+same frames whoever renders it and wherever rendering began.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol
+
+import av
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from midframe.analysis.cuts import find_cuts
+from midframe.analysis.duplicates import MAX_RUN, bridge_keys, find_duplicates
+from midframe.analysis.glance import CONTEXT, Glance, glance
+from midframe.analysis.overlays import overlay_mask
+from midframe.engine.job import InterpolateJob
+from midframe.engine.journal import Journal, Record
+from midframe.engine.plan import Action, Copy, CutSet, KeySet, Mix, Plan, Render, Segment, decide
+from midframe.errors import ContractError, MemoryLimitError
+from midframe.models.adapt import Bisected, Tiled
+from midframe.types import Contract, State, Synthesizer
+from midframe.video.colour import Colour
+from midframe.video.pixel import compose, from_rgb, to_rgb
+from midframe.video.probe import VideoInfo
+from midframe.video.reader import Reader
+from midframe.video.writer import EncoderSettings, SegmentWriter
+
+QUEUE = 4
+TILE_ABOVE = 4096 * 2304  # pixels; larger frames are rendered in tiles unless the job says otherwise
+TILE = 1536
+TILE_OVERLAP = 128
+BISECTION_DEPTH = 4  # a middle-frame model answers t in sixteenths
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """All that a worker needs to render any segment of a job; plain values, so that it travels between processes."""
+
+    job: InterpolateJob
+    info: VideoInfo
+    plan: Plan
+    segments: tuple[Segment, ...]
+    settings: EncoderSettings
+    colour: Colour
+    output: Path
+    cut_list: frozenset[int] | None
+
+
+@dataclass(slots=True)
+class Held:
+    """A source frame in the window, with what was computed from it so far."""
+
+    picture: av.VideoFrame
+    glance: Glance
+    rgb: Tensor | None = None
+
+
+class Window:
+    """Source frames around the gap being filled, read ahead in a thread. Owns the reader's position and the frames."""
+
+    def __init__(self, reader: Reader, first: int, stop: int) -> None:
+        self._reader = reader
+        self.first, self.stop = first, stop
+        self._held: dict[int, Held] = {}
+        self._next = -1
+        self._frames: ReadAhead | None = None
+
+    def need(self, low: int, high: int) -> None:
+        """Make frames [low, high), clipped to the kept part, available; frames below `low` may be let go."""
+        low, high = max(low, self.first), min(high, self.stop)
+        for index in [i for i in self._held if i < low]:
+            del self._held[index]
+        if self._next < low or (self._held and min(self._held) > low) or (not self._held and self._next > low):
+            self._restart(low)
+        while self._next < high:
+            assert self._frames is not None
+            index, picture = self._frames.take()
+            assert index == self._next, f"reader gave frame {index}, expected {self._next}"
+            self._held[index] = Held(picture, glance(picture))
+            self._next += 1
+
+    def __getitem__(self, index: int) -> Held:
+        return self._held[index]
+
+    def glances(self, low: int, high: int) -> list[Glance]:
+        return [self._held[i].glance for i in range(max(low, self.first), min(high, self.stop))]
+
+    def close(self) -> None:
+        if self._frames is not None:
+            self._frames.close()
+            self._frames = None
+
+    def _restart(self, low: int) -> None:
+        self.close()
+        self._held.clear()
+        self._next = low
+        self._frames = ReadAhead(self._reader.frames(low, self.stop))
+
+
+class ReadAhead:
+    """Runs an iterator of source frames in a thread, at most QUEUE frames ahead."""
+
+    def __init__(self, frames: Iterator[Any]) -> None:
+        self._queue: queue.Queue[tuple[int, av.VideoFrame] | BaseException | None] = queue.Queue(QUEUE)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(frames,), daemon=True, name="midframe-reader")
+        self._thread.start()
+
+    def take(self) -> tuple[int, av.VideoFrame]:
+        """The next frame. Raises what the reader raised."""
+        item = self._queue.get()
+        if isinstance(item, BaseException):
+            raise item
+        assert item is not None, "asked for a frame after the last one"
+        return item
+
+    def close(self) -> None:
+        self._stopped.set()
+        while self._thread.is_alive():
+            try:
+                self._queue.get(timeout=0.05)
+            except queue.Empty:
+                continue
+        self._thread.join()
+
+    def _run(self, frames: Iterator[Any]) -> None:
+        try:
+            for frame in frames:
+                if not self._put((frame.index, frame.picture)):
+                    return
+            self._put(None)
+        except BaseException as error:  # handed to the consumer, which raises it
+            self._put(error)
+
+    def _put(self, item: tuple[int, av.VideoFrame] | BaseException | None) -> bool:
+        while not self._stopped.is_set():
+            try:
+                self._queue.put(item, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+
+class Output(Protocol):
+    def write(self, picture: av.VideoFrame, pts_tick: int, duration_tick: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class WriteBehind:
+    """Runs a writer in a thread; an error there is raised by the next `write` or by `close`."""
+
+    def __init__(self, writer: Output) -> None:
+        self._writer = writer
+        self._queue: queue.Queue[tuple[av.VideoFrame, int, int] | None] = queue.Queue(QUEUE)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True, name="midframe-writer")
+        self._thread.start()
+
+    def write(self, picture: av.VideoFrame, pts: int, duration: int) -> None:
+        self._raise()
+        self._queue.put((picture, pts, duration))
+
+    def close(self) -> None:
+        self._queue.put(None)
+        self._thread.join()
+        self._raise()
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        ended = False
+        try:
+            while (item := self._queue.get()) is not None:
+                self._writer.write(*item)
+            ended = True
+        except BaseException as error:  # handed to the producer
+            self._error = error
+        try:
+            self._writer.close()
+        except BaseException as error:
+            self._error = self._error or error
+        while not ended:  # after an error: take what still comes, so that the producer is never stuck on a full queue
+            ended = self._queue.get() is None
+
+
+class Marks:
+    """Cuts and bridged repeats, found gap by gap as the window moves. Forgets what lies behind."""
+
+    def __init__(self, setup: Setup, window: Window) -> None:
+        self._job, self._window = setup.job, window
+        self._listed = setup.cut_list
+        self._cuts: dict[int, bool] = {}
+        self._repeats: dict[int, bool] = {}
+        self._plan = setup.plan
+
+    def around(self, i: int) -> tuple[CutSet, KeySet]:
+        """Marks of the frames that slots in gap `i` can depend on."""
+        low, high = max(i - MAX_RUN, self._plan.first), min(i + MAX_RUN + 2, self._plan.stop)
+        for known in (self._cuts, self._repeats):
+            for old in [k for k in known if k < low]:
+                del known[old]
+        cuts = frozenset(g for g in range(low, high) if self._cut(g))
+        repeats = frozenset(f for f in range(low, high) if self._repeat(f))
+        return CutSet(cuts), KeySet(repeats)
+
+    def is_cut(self, gap: int) -> bool:
+        return self._cuts.get(gap, False)
+
+    def _cut(self, gap: int) -> bool:
+        if self._job.cuts == "ignore" and self._listed is None:
+            return False
+        if gap not in self._cuts:
+            if self._listed is not None:
+                self._cuts[gap] = gap in self._listed
+            elif gap + 1 >= self._plan.stop:
+                self._cuts[gap] = False
+            else:
+                low = max(gap - CONTEXT, self._plan.first)
+                self._cuts[gap] = find_cuts(self._window.glances(low, gap + CONTEXT + 2))[gap - low]
+        return self._cuts[gap]
+
+    def _repeat(self, frame: int) -> bool:
+        if self._job.duplicates == "keep":
+            return False
+        if frame not in self._repeats:
+            low = max(frame - CONTEXT, self._plan.first)
+            glances = self._window.glances(low, frame + CONTEXT + 1)
+            bridged = bridge_keys(find_duplicates(glances), MAX_RUN, cadence=self._job.duplicates == "auto")
+            self._repeats[frame] = frame > self._plan.first and bridged[frame - low]
+        return self._repeats[frame]
+
+
+@dataclass(slots=True)
+class Tally:
+    copied: int = 0
+    rendered: int = 0
+    held: int = 0
+    cuts: set[int] = field(default_factory=set)
+
+
+class Pipeline:
+    """Renders segments of one job in this process. Owns the reader, the window and the model; close it when done."""
+
+    def __init__(self, setup: Setup, model: Synthesizer) -> None:
+        self._setup = setup
+        self._model = fit(model, setup)
+        self._contract: Contract = self._model.contract
+        assert self._contract.inputs is not None
+        self._reach = max(-min(self._contract.inputs), max(self._contract.inputs) - 1, 0)
+        self._reader = Reader(
+            setup.info,
+            setup.plan.timeline,
+            pix_fmt=setup.settings.pix_fmt,
+            deinterlace=setup.job.deinterlace,
+            allow_damaged=setup.job.allow_damaged,
+        )
+        self._reader.__enter__()
+        self._window = Window(self._reader, setup.plan.first, setup.plan.stop)
+        self._marks = Marks(setup, self._window)
+        self._state: tuple[tuple[int, int], State] | None = None
+        self._masks: dict[tuple[int, int], NDArray[np.bool_] | None] = {}
+        self._opening: Held | None = None
+
+    def close(self) -> None:
+        self._window.close()
+        self._reader.__exit__(None, None, None)
+
+    def run(self, segment: Segment, journal: Journal, on_frame: Callable[[], None]) -> Record:
+        """Render `segment`, write it and enter it in the journal. Leaves nothing behind if it fails."""
+        part = journal.part_path(segment.number)
+        writer = WriteBehind(SegmentWriter(part, self._setup.settings))
+        tally = Tally()
+        try:
+            try:
+                self._render(segment, writer, tally, on_frame)
+            finally:
+                writer.close()
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        frames = segment.stop_slot - segment.first_slot
+        record = Record(
+            segment.number,
+            frames,
+            tally.copied,
+            tally.rendered,
+            tally.held,
+            tuple(sorted(tally.cuts)),
+            part.stat().st_size,
+        )
+        journal.commit(part, record)
+        return record
+
+    def _render(self, segment: Segment, writer: WriteBehind, tally: Tally, on_frame: Callable[[], None]) -> None:
+        plan, policy = self._setup.plan, self._setup.job.cuts
+        margin = CONTEXT + MAX_RUN + self._reach
+        for i in range(segment.start, segment.stop):
+            slots = range(plan.first_slot(i), plan.first_slot(i + 1))
+            self._window.need(i - margin, i + margin + 2)
+            cuts, keys = self._marks.around(i)
+            if cuts.is_cut(i):
+                tally.cuts.add(i)
+            for n in slots:
+                action = decide(plan, n, cuts=cuts, keys=keys, policy=policy)
+                picture = self._picture(action, cuts)
+                if isinstance(action, Render | Mix):
+                    tally.rendered += 1
+                elif plan.position(n) == action.index:
+                    tally.copied += 1
+                else:
+                    tally.held += 1
+                stamp = plan.stamp(n)
+                writer.write(picture, stamp, plan.stamp(n + 1) - stamp)
+                on_frame()
+            self._masks = {pair: mask for pair, mask in self._masks.items() if pair[1] > i}
+
+    def _picture(self, action: Action, cuts: CutSet) -> av.VideoFrame:
+        if isinstance(action, Copy):
+            return self._frame(action.index).picture
+        if isinstance(action, Mix):
+            made = torch.lerp(self._rgb(action.left), self._rgb(action.right), float(action.t))
+            return self._to_picture(made)
+        made = self._synthesise(action, cuts)
+        picture = self._to_picture(made)
+        if self._setup.job.overlays and action.right > action.left:
+            mask = self._mask(action.left, action.right)
+            if mask is not None:
+                compose(picture, self._frame(action.left).picture, mask)
+        return picture
+
+    def _to_picture(self, rgb: Tensor) -> av.VideoFrame:
+        return from_rgb(rgb, pix_fmt=self._setup.settings.pix_fmt, colour=self._setup.colour)
+
+    def _synthesise(self, action: Render, cuts: CutSet) -> Tensor:
+        """The frame at `action.t`, 3 or 4 channels. Alpha is rendered as a picture of its own, colour premultiplied."""
+        pair = (action.left, action.right)
+        if self._state is None or self._state[0] != pair:
+            self._state = None  # let the old state go before the new one is made
+            self._state = (pair, self._prepare(action, cuts))
+        height, width = self._rgb(action.left).shape[-2:]
+        made = self._model.render(self._state[1], float(action.t))[..., :height, :width]
+        if made.shape[0] == 1:
+            return made[0]
+        colour, alpha = made[0], made[1].mean(0, keepdim=True).clamp(0, 1)
+        return torch.cat((colour / alpha.clamp(min=1 / 255), alpha))
+
+    def _prepare(self, action: Render, cuts: CutSet) -> State:
+        frames = torch.stack([self._rgb(k) for k in self._taps(action, cuts)])
+        if frames.shape[1] == 4:
+            alpha = frames[:, 3:]
+            batch = torch.stack((frames[:, :3] * alpha, alpha.expand(-1, 3, -1, -1)))
+        else:
+            batch = frames[None]
+        return self._model.prepare(_pad(batch, self._contract))
+
+    def _taps(self, action: Render, cuts: CutSet) -> list[int]:
+        """Source frames for the model's window; beyond a cut or an end the nearest frame repeats."""
+        inputs = self._contract.inputs or ()
+        taps: dict[int, int] = {0: action.left, 1: action.right}
+        if action.right < action.left:  # the loop's closing pair has no neighbours
+            return [action.left if k <= 0 else action.right for k in inputs]
+        for k in sorted((k for k in inputs if k < 0), reverse=True):
+            near = taps[k + 1]
+            taps[k] = near - 1 if near > self._setup.plan.first and not self._marks.is_cut(near - 1) else near
+        for k in sorted(k for k in inputs if k > 1):
+            near = taps[k - 1]
+            taps[k] = near + 1 if near + 1 < self._setup.plan.stop and not self._marks.is_cut(near) else near
+        return [taps[k] for k in inputs]
+
+    def _mask(self, left: int, right: int) -> NDArray[np.bool_] | None:
+        if (left, right) not in self._masks:
+            low = max(left - CONTEXT, self._setup.plan.first)
+            glances = self._window.glances(low, right + CONTEXT + 1)
+            masks = [overlay_mask(glances, gap - low) for gap in range(left, right)]
+            found = [m for m in masks if m is not None]
+            # A bridged pair spans several gaps: what is kept must be static in all of them.
+            self._masks[left, right] = np.logical_and.reduce(found) if found and len(found) == len(masks) else None
+        return self._masks[left, right]
+
+    def _frame(self, index: int) -> Held:
+        plan = self._setup.plan
+        if index == plan.first and plan.end == "loop" and index not in self._window._held:
+            if self._opening is None:
+                with Reader(
+                    self._setup.info,
+                    plan.timeline,
+                    pix_fmt=self._setup.settings.pix_fmt,
+                    deinterlace=self._setup.job.deinterlace,
+                    allow_damaged=self._setup.job.allow_damaged,
+                ) as reader:
+                    picture = next(iter(reader.frames(index, index + 1))).picture
+                self._opening = Held(picture, glance(picture))
+            return self._opening
+        return self._window[index]
+
+    def _rgb(self, index: int) -> Tensor:
+        held = self._frame(index)
+        if held.rgb is None:
+            held.rgb = to_rgb(held.picture, self._setup.colour)
+            # Only the frames of the current gap keep their tensors: 25 MB each at 1080p.
+            for other in self._window._held:
+                if other < index - 1 - self._reach - MAX_RUN:
+                    self._window[other].rgb = None
+        return held.rgb
+
+
+def fit(model: Synthesizer, setup: Setup) -> Synthesizer:
+    """Wrap `model` so that it can answer what this job asks: any t, any frame size.
+
+    Raises ContractError if it cannot (a model that needs a whole shot), MemoryLimitError if a frame is too large.
+    """
+    contract = model.contract
+    if contract.inputs is None:
+        raise ContractError(
+            f"{setup.job.model} needs a whole shot at once; it cannot interpolate a film frame by frame."
+        )
+    if contract.times is not None and not _asks_only(setup.plan, contract.times):
+        model = Bisected(model, depth=BISECTION_DEPTH)
+    tile = setup.job.tile
+    pixels = setup.info.width * setup.info.height
+    if pixels > 1 << 28:
+        raise MemoryLimitError(f"{setup.info.path}: frames of {setup.info.width}x{setup.info.height} are too large.")
+    if tile or pixels > TILE_ABOVE:
+        side = tile or TILE
+        model = Tiled(model, tile=side, overlap=min(TILE_OVERLAP, side // 4))
+    return model
+
+
+def _asks_only(plan: Plan, times: tuple[Fraction, ...]) -> bool:
+    if plan.rate is not None:
+        return False
+    assert plan.step is not None
+    return plan.step.numerator == 1 and all(
+        Fraction(k, plan.step.denominator) in times for k in range(1, plan.step.denominator)
+    )
+
+
+def _pad(frames: Tensor, contract: Contract) -> Tensor:
+    """Repeat the edge at the right and bottom up to the model's multiple and minimum."""
+    height, width = frames.shape[-2:]
+    goal = [max(contract.minimum, -(-side // contract.multiple) * contract.multiple) for side in (height, width)]
+    goal = [-(-side // contract.multiple) * contract.multiple for side in goal]
+    if goal == [height, width]:
+        return frames
+    flat = frames.flatten(0, 1)
+    return F.pad(flat, (0, goal[1] - width, 0, goal[0] - height), mode="replicate").unflatten(0, frames.shape[:2])

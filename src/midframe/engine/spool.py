@@ -1,0 +1,42 @@
+"""y4m from stdin into a lossless file, so that a pipe can be planned, resumed and shared like any other source.
+
+The disk it takes is what FFV1 needs for the film; memory is one frame.
+"""
+
+from pathlib import Path
+from typing import Protocol
+
+from midframe.engine.job import Event, Progress
+from midframe.engine.journal import SPOOL, Journal
+from midframe.errors import InputError
+from midframe.video.probe import probe
+from midframe.video.reader import PipeReader
+from midframe.video.writer import SegmentWriter, lossless_settings
+
+REPORT_EVERY = 50  # frames
+
+
+class Listener(Protocol):
+    def __call__(self, event: Event, /) -> None: ...
+
+
+def spool(journal: Journal, tell: Listener) -> Path:
+    """Read stdin to its end. Returns the file in the journal's folder. Raises InputError if no frame came."""
+    journal.clear()  # what an earlier pipe left cannot be known to be the same film
+    path = journal.folder / SPOOL
+    info = probe("-")
+    with PipeReader(info) as reader:
+        rate = reader.rate
+        writer = SegmentWriter(path, lossless_settings(info, time_base=1 / rate, rate=rate))
+        count = 0
+        try:
+            for frame in reader.frames():
+                writer.write(frame.picture, frame.index, 1)
+                count += 1
+                if count % REPORT_EVERY == 0:
+                    tell(Progress(count, count, 0.0, None, "spool"))
+        finally:
+            writer.close()
+    if count == 0:
+        raise InputError("stdin: the y4m stream holds no frames.")
+    return path

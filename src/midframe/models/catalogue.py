@@ -1,0 +1,148 @@
+"""The one list of systems. Imports no torch: `midframe models` answers at once.
+
+A system is one file, one row here and one test. A variant is keyword arguments of its class, never a second file.
+Other packages add rows through the entry-point group `midframe.systems`: each entry point names a `System` or a
+sequence of them, in a module that need not import torch either.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
+from types import MappingProxyType
+from typing import Any, Literal
+
+from midframe.errors import ModelError, UsageError
+
+ENTRY_POINTS = "midframe.systems"
+
+Task = Literal["interpolate", "predict", "superresolve", "propagate", "flow"]
+WeightsAre = Literal["none-needed", "bundled", "repo", "pull", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One published system: where its class is, what it was published as, in which variants it comes.
+
+    target    "module:Class"; the class takes a variant's keyword arguments
+    variants  name → keyword arguments; the first one is the default, "tiny" is what tests use
+    params    trained parameters of the default variant; 0 for a classical method
+    weights   where trained weights come from: "none-needed" (nothing to train), "bundled" (in the wheel), "repo"
+              (the repository's weights folder), "pull" (`midframe weights pull`), "none" (train it yourself)
+    cards     names of the weights cards, default first, one for each variant that has any: "rife/base-vimeo"
+    times     "any" or "1/2": the times it renders
+    licence   SPDX name of the code
+    parts     keyword argument → name of the system that `load` builds for it, e.g. {"flow": "pwcnet"}
+    """
+
+    name: str
+    target: str
+    task: Task
+    year: int | None
+    paper: str
+    variants: Mapping[str, Mapping[str, Any]]
+    params: int = 0
+    weights: WeightsAre = "none-needed"
+    cards: tuple[str, ...] = ()
+    times: Literal["any", "1/2"] = "any"
+    licence: str = "Apache-2.0"
+    parts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def needs_weights(self) -> bool:
+        return self.weights != "none-needed"
+
+    @property
+    def default(self) -> str:
+        """The variant meant when only the system is named."""
+        return next(iter(self.variants))
+
+    def row(self) -> dict[str, Any]:
+        """What `midframe models --json` prints, as plain values."""
+        return {
+            "name": self.name,
+            "task": self.task,
+            "paper": self.paper,
+            "year": self.year,
+            "params": self.params,
+            "weights": self.weights,
+            "variants": list(self.variants),
+            "times": self.times,
+            "licence": self.licence,
+        }
+
+
+SYSTEMS: tuple[System, ...] = (
+    System(
+        "dis",
+        "midframe.models.dis:DIS",
+        task="interpolate",
+        year=2016,
+        paper="Fast Optical Flow using Dense Inverse Search, ECCV 2016, arXiv 1603.03590; merge of our own",
+        variants={
+            "best": {"preset": "best"},
+            "fast": {"preset": "fast"},
+            "tiny": {"preset": "tiny"},
+        },
+    ),
+    System(
+        "phase",
+        "midframe.models.phase:Phase",
+        task="interpolate",
+        year=2015,
+        paper="Phase-Based Frame Interpolation for Video, CVPR 2015",
+        variants={"base": {}, "tiny": {"levels": 3}},
+    ),
+    System(
+        "blend",
+        "midframe.models.blend:Blend",
+        task="interpolate",
+        year=None,
+        paper="none: a cross-fade, the baseline",
+        variants={"base": {}, "tiny": {}},
+    ),
+)
+
+
+@cache
+def systems() -> tuple[System, ...]:
+    """All rows: ours, then those of installed packages. Raises ModelError if such a package's row is unusable."""
+    rows = list(SYSTEMS)
+    for point in entry_points(group=ENTRY_POINTS):
+        origin = point.dist.name if point.dist else point.value
+        try:
+            found = point.load()
+        except (ImportError, AttributeError) as error:
+            raise ModelError(f"{origin}: its systems cannot be loaded ({error}). Repair or uninstall it.") from error
+        for row in found if isinstance(found, Iterable) else (found,):
+            if not isinstance(row, System):
+                raise ModelError(f"{origin}: {point.value} holds {type(row).__name__}, not System. Uninstall it.")
+            if any(row.name == other.name for other in rows):
+                raise ModelError(f"{origin}: there is another system {row.name!r}. Rename or uninstall it.")
+            rows.append(row)
+    return tuple(rows)
+
+
+def resolve(name: str) -> tuple[System, str]:
+    """The row and the variant that `name` means: "dis" (its default variant) or "dis/fast".
+
+    Raises UsageError naming what there is.
+    """
+    wanted, _, variant = name.partition("/")
+    rows = {row.name: row for row in systems()}
+    if wanted not in rows:
+        close = difflib.get_close_matches(wanted, rows, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise UsageError(f"No model is called {wanted!r}.{hint} There are: {', '.join(rows)}.")
+    row = rows[wanted]
+    if not variant:
+        return row, row.default
+    if variant not in row.variants:
+        raise UsageError(f"{row.name} has no variant {variant!r}. It has: {', '.join(row.variants)}.")
+    return row, variant
+
+
+def find(name: str) -> System:
+    """The row that `name` ("dis" or "dis/fast") means. Raises UsageError as `resolve` does."""
+    return resolve(name)[0]

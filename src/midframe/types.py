@@ -1,0 +1,93 @@
+"""The protocols every system and every consumer meet at.
+
+One time axis: inside a window of source frames, the frames sit at integers and the gap being filled is 0…1.
+Interpolation asks for 0 < t < 1, prediction for t ≥ 1, history lies at negative times. The engine maps rational
+time stamps to this axis, so a variable frame rate costs a model nothing.
+
+Protocols are for the consumer; a producer inherits from nothing. Capabilities are declared in `Contract` and
+measured by `midframe.testing`, never asked for with hasattr.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+State = Any  # a plain tree of tensors (or arrays), made by `prepare`, owned by the caller
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What a synthesizer reads and what it can answer.
+
+    inputs     positions of the source frames in a window, e.g. (0, 1) or (-1, 0, 1, 2); None = all frames of a shot
+    covers     the span one window answers for, e.g. (0, 1)
+    times      the only times it can render; None = every t strictly inside `covers`
+    scale      smallest and largest enlargement
+    multiple   height and width must divide by this; the engine pads
+    minimum    smallest height and width it accepts; the engine pads
+    random     two states from different generators differ
+    symmetric  swapping the frames and t → 1−t gives the same picture
+    """
+
+    inputs: tuple[int, ...] | None = (0, 1)
+    covers: tuple[int, int] = (0, 1)
+    times: tuple[Fraction, ...] | None = None
+    scale: tuple[float, float] = (1.0, 1.0)
+    multiple: int = 1
+    minimum: int = 1
+    random: bool = False
+    symmetric: bool = False
+
+
+class Synthesizer(Protocol):
+    """Frames at times. `prepare` is the expensive part, once per window; `render` the cheap part, once per time.
+
+    Values are RGB in [0, 1] as floats, but a frame from a video may hold values slightly outside (super-whites,
+    saturated chroma); a synthesizer neither clamps its input nor its output, so that a still clip stays still.
+    """
+
+    contract: Contract
+
+    def prepare(self, frames: Float[Tensor, "b n 3 h w"], generator: torch.Generator | None = None) -> State: ...
+
+    def render(
+        self, state: State, t: float | Float[Tensor, " b"], size: tuple[int, int] | None = None
+    ) -> Float[Tensor, "b 3 h2 w2"]: ...
+
+
+class Propagator(Protocol):
+    """Labels along a film: `start` with the first frame's labels, then `step` frame by frame."""
+
+    def start(self, frame: Float[Tensor, "b 3 h w"], labels: Float[Tensor, "b k h w"]) -> State: ...
+
+    def step(self, memory: State, frame: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b k h w"], State]: ...
+
+
+class FlowEstimator(Protocol):
+    """Displacement from frame 0 to frame 1 in pixels, (dx, dy)."""
+
+    def flow(
+        self, frame0: Float[Tensor, "b 3 h w"], frame1: Float[Tensor, "b 3 h w"]
+    ) -> Float[Tensor, "b 2 h w"]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One training batch for any task: `frames` at `times`, `targets` at `target_times` (times on the window's axis)."""
+
+    frames: Float[Tensor, "b n 3 h w"]
+    times: Float[Tensor, "b n"]
+    targets: Float[Tensor, "b m 3 h2 w2"]
+    target_times: Float[Tensor, "b m"]
+    labels: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Trainable(Protocol):
+    """A system that can be trained: its loss on a batch, with named parts beside the total under "loss"."""
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]: ...
