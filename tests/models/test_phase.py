@@ -7,6 +7,7 @@ import torch
 from midframe.errors import ContractError, UsageError
 from midframe.metrics.psnr import psnr
 from midframe.models.phase import Phase
+from midframe.testing import check_synthesizer
 
 HALF_CODE = 0.5 / 255
 
@@ -146,6 +147,11 @@ def test_other_sizes_and_other_windows_are_refused():
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(UsageError):
         Phase(**wrong)
+
+
+@pytest.mark.parametrize("settings", [{}, {"levels": 3}], ids=["base", "tiny"])
+def test_the_contract_is_kept(settings):
+    check_synthesizer(Phase(**settings), still=1e-4)  # what a Fourier transform in float32 leaves, and Lab
 
 
 MIDDLEBURY = Path(__file__).parents[3] / "shared/data/eval/middlebury_other"

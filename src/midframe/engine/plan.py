@@ -107,7 +107,7 @@ class Plan:
     def stamp(self, n: int) -> int:
         """Output time of slot `n` in ticks of `time_base`; strictly increasing. `stamp(count)`: where the film ends."""
         if n >= self.count:
-            return self._ticks(self.finish)
+            return max(self._ticks(self.finish), self._ticks(self.time(self.count - 1)) + 1)
         return self._ticks(self.time(n))
 
     @property
@@ -314,10 +314,10 @@ def make_segments(plan: Plan, frames_per_segment: int = 0) -> list[Segment]:
 
 
 def parse_factor(text: str, flag: str) -> Fraction:
-    """'2', '2.5' or '5/2' → Fraction; more than 0 and at most MAX_FACTOR."""
+    """'2', '2.5' or '5/2' → Fraction; within 1/MAX_FACTOR and MAX_FACTOR."""
     value = _number(text, flag)
-    if not 0 < value <= MAX_FACTOR:
-        raise UsageError(f"{flag} {text}: must be more than 0 and at most {MAX_FACTOR}.")
+    if not Fraction(1, MAX_FACTOR) <= value <= MAX_FACTOR:
+        raise UsageError(f"{flag} {text}: must lie between 1/{MAX_FACTOR} and {MAX_FACTOR}.")
     return value
 
 
@@ -341,8 +341,8 @@ def parse_rate(text: str, source: Fraction | None = None) -> Fraction:
             raise UsageError(f"--fps {text}: after 'source' comes *NUMBER or /NUMBER, e.g. source*2.")
     else:
         value = NTSC.get(body) or _number(body, "--fps")
-    if not 0 < value <= MAX_RATE:
-        raise UsageError(f"--fps {text}: must be more than 0 and at most {MAX_RATE} frames per second.")
+    if not Fraction(1, 1000) <= value <= MAX_RATE:
+        raise UsageError(f"--fps {text}: must lie between 1/1000 and {MAX_RATE} frames per second.")
     return value
 
 
@@ -409,22 +409,21 @@ def _even(rate: Fraction) -> Fraction:
 
 def _time_base(plan: Plan) -> Fraction:
     """The coarsest tick that makes every stamp exact if one of at most MAX_TICKS_PER_SECOND does; else a fine one."""
-    start = plan.time(0)
     rate = output_rate(plan)
     if rate is not None:
-        ticks = math.lcm(start.denominator, (1 / rate).denominator)
-        exact = Fraction(1, ticks)
-        if start == 0:
-            exact = 1 / rate
+        tick = _common_measure(1 / rate, plan.time(0), plan.finish)
     else:
         assert plan.step is not None
-        source = plan.timeline.time_base
-        common = math.lcm(source.denominator, start.denominator, plan.origin.denominator)
-        exact = Fraction(1, common * plan.step.denominator * plan.stretch.denominator)
-    if 1 / exact > MAX_TICKS_PER_SECOND:
-        # Not exact: a tick of under a tenth of a microsecond, a multiple of the usual clocks.
-        exact = Fraction(1, 90_000 * 160)
-    return exact
+        source = plan.timeline.time_base * plan.stretch / plan.step.denominator
+        tick = _common_measure(source, plan.out_start, plan.stretch * plan.origin, plan.finish)
+    # Not exact: a tick of a fourteenth of a microsecond, a multiple of the usual clocks.
+    return tick if 1 / tick <= MAX_TICKS_PER_SECOND else Fraction(1, 90_000 * 160)
+
+
+def _common_measure(*times: Fraction) -> Fraction:
+    """The largest duration that all `times` are whole multiples of."""
+    below = math.lcm(*(time.denominator for time in times))
+    return Fraction(math.gcd(*(int(time * below) for time in times)), below)
 
 
 def slot_times(plan: Plan) -> Sequence[Fraction]:

@@ -27,7 +27,7 @@ from midframe.engine.plan import Plan, make_plan, make_segments, output_rate, pa
 from midframe.engine.spool import spool
 from midframe.errors import InputError, OutputError, UsageError, VerifyError
 from midframe.models.load import load
-from midframe.video.mux import assemble
+from midframe.video.mux import AudioMode, TimeMap, assemble
 from midframe.video.pixel import resolve
 from midframe.video.probe import VideoInfo, probe, scan
 from midframe.video.timeline import Timeline
@@ -216,8 +216,6 @@ def _fingerprint(setup: Setup) -> dict[str, object]:
 def _assemble(setup: Setup, journal: Journal, container: str, tell: Listener, note: Callable[[str], None]) -> Path:
     plan, job = setup.plan, setup.job
     tell(Progress(plan.count, plan.count, 0.0, None, "assemble"))
-    audio = job.audio if job.audio != "auto" else ("stretch" if plan.stretch != 1 else "keep")
-    trimmed = job.start_time is not None or job.end_time is not None
     made = journal.folder / ("assembled" + ("" if container == "images" else setup.output.suffix))
     if made.is_dir():
         shutil.rmtree(made)
@@ -229,15 +227,23 @@ def _assemble(setup: Setup, journal: Journal, container: str, tell: Listener, no
         container=container,
         stamps=[plan.stamp(n) for n in range(plan.count)],
         end_tick=plan.stamp(plan.count),
-        time_base=plan.time_base,
-        audio=audio,
-        stretch=plan.stretch,
-        trim=(plan.origin, plan.end_time) if trimmed else None,
-        origin=plan.origin,
-        out_start=plan.out_start,
+        audio=_audio(job),
+        times=_times(setup),
         notes=note,
     )
     return made
+
+
+def _audio(job: InterpolateJob) -> AudioMode:
+    if job.audio != "auto":
+        return job.audio
+    return "stretch" if job.slow is not None else "keep"
+
+
+def _times(setup: Setup) -> TimeMap:
+    plan, job = setup.plan, setup.job
+    trimmed = job.start_time is not None or job.end_time is not None
+    return TimeMap(plan.origin, plan.out_start, plan.stretch, plan.end_time if trimmed else None)
 
 
 def _verify(setup: Setup, made: Path, job: InterpolateJob, container: str, tell: Listener) -> dict[str, float]:
@@ -248,15 +254,11 @@ def _verify(setup: Setup, made: Path, job: InterpolateJob, container: str, tell:
         made,
         against=setup.info,
         container=container,
-        expected_stamps=[plan.stamp(n) for n in range(plan.count)],
-        time_base=plan.time_base,
-        end=plan.finish,
+        stamps=[plan.stamp(n) * plan.time_base for n in range(plan.count)],
+        end=plan.stamp(plan.count) * plan.time_base,
         settings=setup.settings,
-        audio=job.audio if job.audio != "auto" else ("stretch" if plan.stretch != 1 else "keep"),
-        stretch=plan.stretch,
-        origin=plan.origin,
-        out_start=plan.out_start,
-        trimmed=job.start_time is not None or job.end_time is not None,
+        audio=_audio(job),
+        times=_times(setup),
     )
     if not report.ok:
         failed = "; ".join(f"{check.name}: {check.detail}" for check in report.checks if not check.ok)

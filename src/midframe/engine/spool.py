@@ -9,8 +9,7 @@ from typing import Protocol
 from midframe.engine.job import Event, Progress
 from midframe.engine.journal import SPOOL, Journal
 from midframe.errors import InputError
-from midframe.video.probe import probe
-from midframe.video.reader import PipeReader
+from midframe.video.reader import PipeReader, convert
 from midframe.video.writer import SegmentWriter, lossless_settings
 
 REPORT_EVERY = 50  # frames
@@ -24,14 +23,14 @@ def spool(journal: Journal, tell: Listener) -> Path:
     """Read stdin to its end. Returns the file in the journal's folder. Raises InputError if no frame came."""
     journal.clear()  # what an earlier pipe left cannot be known to be the same film
     path = journal.folder / SPOOL
-    info = probe("-")
-    with PipeReader(info) as reader:
+    with PipeReader() as reader:
         rate = reader.rate
-        writer = SegmentWriter(path, lossless_settings(info, time_base=1 / rate, rate=rate))
+        settings = lossless_settings(reader.info, time_base=1 / rate, rate=rate)
+        writer = SegmentWriter(path, settings)
         count = 0
         try:
             for frame in reader.frames():
-                writer.write(frame.picture, frame.index, 1)
+                writer.write(convert(frame.picture, settings.pix_fmt), frame.index, 1)
                 count += 1
                 if count % REPORT_EVERY == 0:
                     tell(Progress(count, count, 0.0, None, "spool"))

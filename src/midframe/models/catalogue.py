@@ -82,6 +82,7 @@ SYSTEMS: tuple[System, ...] = (
         paper="Fast Optical Flow using Dense Inverse Search, ECCV 2016, arXiv 1603.03590; merge of our own",
         variants={
             "best": {"preset": "best"},
+            "balanced": {"preset": "balanced"},
             "fast": {"preset": "fast"},
             "tiny": {"preset": "tiny"},
         },

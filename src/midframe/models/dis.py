@@ -4,27 +4,28 @@ Flow: Kroeger, Timofte, Dai, Van Gool, "Fast Optical Flow using Dense Inverse Se
 as implemented in OpenCV (Apache-2.0). The merge is ours; its parts are common property of the field (Baker et al.,
 "A Database and Evaluation Methodology for Optical Flow", IJCV 2011, section 3.3; Jiang et al., CVPR 2018).
 
-1. `prepare`: luma of both frames (8 bits, at full or at half size), flow01 and flow10 on it.
-2. `render`, on the flow's grid, for each pixel x at time t, two candidate motions (pixels from frame 0 to frame 1):
+1. `prepare`: luma of both frames in 8 bits, flow01 and flow10 on it, both reduced to the grid they are used on.
+2. `render`, on that grid, for each point x at time t, two candidate motions (pixels from frame 0 to frame 1):
      m_a = flow01(x − t·m_a),  m_b = −flow10(x + (1−t)·m_b)          a few steps of fixed-point iteration each
-   Each gives two sampling points, p0 = x − t·m in frame 0 and p1 = x + (1−t)·m in frame 1. The candidate whose two
-   samples disagree less, smoothed over a neighbourhood, wins softly. Inside a pair frame 0 has the share (1−t) and
-   frame 1 the share t, shifted towards the frame that sees what the other cannot: a point of frame 0 whose flow
-   forth and back does not close is hidden in frame 1.
-3. `render`, on the image's grid: motions and shares are read bilinearly from the flow's grid, both frames are
-   sampled bilinearly and added. Where the candidates agree, one pair of samples does for both.
+   Each says where to sample: p0 = x − t·m in frame 0 and p1 = x + (1−t)·m in frame 1. The candidate whose samples
+   disagree less, smoothed over a neighbourhood, wins softly; where only standing still fits, nothing moves. Inside
+   a pair frame 0 has the share 1−t and frame 1 the share t, shifted to the frame that sees what the other cannot: a
+   point of frame 0 whose flow forth and back does not close is hidden in frame 1, and what lies outside a frame is
+   not in it.
+3. `render`, on the image's grid: motions and shares are read bilinearly, both frames sampled there and added. Where
+   the candidates agree, or one has won, one pair of samples is enough.
 
-Conventions: flow in pixels of its own grid, (dx, dy); a half-size grid's pixel j lies over the image's 2j + ½.
-Frames are never clamped; only the luma that the flow looks at is. Equal frames come back exactly.
+Conventions: flow in pixels of its own grid, (dx, dy); a grid reduced 2^k times has its point j over the image's
+pixel 2^k·(j + ½) − ½. Frames are never clamped, only the luma that the flow looks at. Equal frames come back.
 
-OpenCV cuts the search into as many stripes as it has threads and the result depends on the cut. The same film must
-come out the same on every machine, so `prepare` sets OpenCV's threads to one for the whole process; run pairs side
-by side instead (OpenCV and these kernels release the interpreter's lock).
+OpenCV cuts the search into as many stripes as it has threads, and what it finds depends on the cut. The same film
+must come out the same with one worker and with eight, so `prepare` sets OpenCV's threads to one for the whole
+process. Run pairs side by side instead: OpenCV and the kernels here release the interpreter's lock.
 """
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import cv2
 import numba
@@ -34,28 +35,32 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from midframe.errors import ContractError
+from midframe.errors import ContractError, UsageError
 from midframe.types import Contract, State
 
-Preset = Literal["best", "fast", "tiny"]
+Preset = Literal["best", "balanced", "fast", "tiny"]
+Floats = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class _Settings:
-    """How the flow is found and merged. Chosen on synthetic motion and validation clips; see benchmarks/dis_speed.py.
+    """How the flow is found and merged, chosen on validation clips and synthetic motion.
 
-    halving      1: the flow sees luma at half size; 0: at full size
-    preset       OpenCV's preset, on which the rest is changed
-    finest       finest pyramid level the search works on (0 = the luma's own size)
-    stride       distance between patches
+    luma         the flow sees luma reduced 2^luma times
+    grid         the flow is used on a grid reduced 2^grid times, grid ≥ luma
+    preset       OpenCV's preset, on which the next four are changed
+    finest       finest pyramid level that is searched (0 = the luma's own size)
+    stride       distance between patches of 8 × 8
     descents     gradient steps per patch
-    refinements  fixed-point iterations of the variational refinement, 0 = off
-    steps        fixed-point iterations that carry a flow to t
-    window       radius of the neighbourhood over which disagreement is smoothed, in the flow's pixels
-    cubic        sample the frames with Catmull and Rom's cubic instead of bilinearly
+    refinements  iterations of the variational refinement on each level; 0 = off
+    steps        iterations that carry a flow to t
+    window       radius over which disagreement is smoothed, in points of the grid
+    cubic        sample the frames with Catmull and Rom's cubic rather than bilinearly: sharper, twice the work
     """
 
-    halving: int
+    luma: int
+    grid: int
     preset: int
     finest: int
     stride: int
@@ -66,40 +71,59 @@ class _Settings:
     cubic: bool
 
 
-_SETTINGS: Final[dict[str, _Settings]] = {
-    "best": _Settings(0, cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 0, 3, 25, 5, 3, 4, True),
-    "fast": _Settings(1, cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST, 1, 4, 12, 0, 2, 2, False),
-    "tiny": _Settings(1, cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST, 1, 4, 12, 0, 2, 2, False),
+_SETTINGS: Final[dict[Preset, _Settings]] = {
+    "best": _Settings(0, 1, cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 0, 3, 25, 5, 3, 3, True),
+    "balanced": _Settings(0, 1, cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 1, 3, 25, 5, 3, 3, True),
+    "fast": _Settings(1, 2, cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST, 0, 7, 12, 0, 2, 2, False),
+    "tiny": _Settings(1, 2, cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST, 1, 4, 12, 0, 2, 2, False),
 }
 
-_MINIMUM: Final = 64  # smaller luma is padded: the search wants a few patches of 8 × 8 on its coarsest level
+_SMALLEST: Final = 64  # smaller luma is padded: OpenCV 5.0 refuses under 12 and was seen to crash at 15 × 100
+_HIDDEN: Final = 64.0  # square pixels: a flow that misses its start by 8 is as likely hidden as mistaken
+_HIDDEN_SHARE: Final = 0.01  # of the squared motion, added to it: long flows close less well
+_HIDDEN_COST: Final = 5.0  # luma levels that a wholly hidden point weighs in the contest
+_OUTSIDE: Final = 1.0  # per pixel: a sample this far outside its frame has half the share
+_SHARPNESS: Final = 0.2  # per luma level: 5 levels of disagreement make one candidate 2.7 times likelier
+_STILL: Final = 2.0  # luma levels: what changes less may stand still,
+_STILL_GAIN: Final = 4.0  # if motion explains it worse by this
+_CLOSE: Final = 2.0  # pixels: candidates this near to each other are averaged as motions, not as pictures
+_WON: Final = 0.1  # a weight under it is 0, over 1 minus it 1; linear between
 
 _kernel = numba.njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
-_1, _2, _3 = np.uintp(1), np.uintp(2), np.uintp(3)
 _inline = numba.njit(inline="always", fastmath=True, error_model="numpy")
-import os
-HIDE,HREL,OUT,GAPC,SHARP,NEAR=eval(os.environ.get("DISP","(1.0,0.01,1.0,0.0,0.5,0.5)"))
 
 
 class DIS:
-    """Interpolation at any 0 < t < 1 along optical flow, on the CPU.
+    """Interpolation at any 0 < t < 1 along optical flow, on the CPU; frames of another device are brought over.
 
-    State: {"frames": B 2 3 H W as given, "luma": B 2 h w uint8, "flows": B 2 h w 2 float32, first flow01, then
-    flow10, h w being the flow's grid}. The object holds nothing that changes.
+    State: {"frames": B 2 3 H W as given, "luma": B 2 h w uint8, "flows": B 2 h w 2 float32, flow01 and flow10 in
+    points of their grid}. The object holds nothing that changes.
     """
 
     contract = Contract(symmetric=True)
 
     def __init__(self, *, preset: Preset = "best") -> None:
+        if preset not in _SETTINGS:
+            raise UsageError(f"DIS has no preset {preset!r}. It has: {', '.join(_SETTINGS)}.")
         self.settings = _SETTINGS[preset]
 
     def prepare(self, frames: Float[Tensor, "b 2 3 h w"], generator: torch.Generator | None = None) -> State:
         """Flow in both directions. Raises ContractError for anything but B 2 3 H W."""
-        if frames.ndim != 5 or frames.shape[1:3] != (2, 3):
+        if frames.ndim != 5 or frames.shape[1:3] != (2, 3) or frames.numel() == 0:
             raise ContractError(f"DIS reads B 2 3 H W frames, got {tuple(frames.shape)}.")
-        lumas = np.stack([[_luma(frame, self.settings.halving) for frame in pair] for pair in _arrays(frames)])
-        flows = np.stack([_search(luma0, luma1, self.settings) for luma0, luma1 in lumas])
-        return {"frames": frames, "luma": torch.from_numpy(lumas), "flows": torch.from_numpy(flows)}
+        lumas, flows = [], []
+        for pair in _arrays(frames):
+            luma = np.stack([find_luma(frame, self.settings.luma) for frame in pair])
+            flow = find_flows(luma, self.settings)
+            for _ in range(self.settings.grid - self.settings.luma):
+                luma, flow = _halve(luma, flow)
+            lumas.append(luma)
+            flows.append(flow)
+        return {
+            "frames": frames,
+            "luma": torch.from_numpy(np.stack(lumas)),
+            "flows": torch.from_numpy(np.stack(flows)),
+        }
 
     def render(
         self, state: State, t: float | Fraction | Float[Tensor, " b"], size: tuple[int, int] | None = None
@@ -109,97 +133,124 @@ class DIS:
         batch, height, width = frames.shape[0], frames.shape[-2], frames.shape[-1]
         if size is not None and tuple(size) != (height, width):
             raise ContractError(f"DIS keeps the size {(height, width)}, asked for {tuple(size)}.")
-        times = np.broadcast_to(t.detach().cpu().numpy() if isinstance(t, Tensor) else np.float64(float(t)), (batch,))
+        times = np.broadcast_to(t.detach().cpu().numpy() if isinstance(t, Tensor) else np.float64(t), (batch,))
         if not ((times > 0) & (times < 1)).all():
             raise ContractError(f"DIS renders 0 < t < 1, asked for {t}. Copy the source frame at 0 and at 1.")
         out = np.empty((batch, 3, height, width), np.float32)
         for index, pair in enumerate(_arrays(frames)):
             luma, flows = state["luma"][index].numpy(), state["flows"][index].numpy()
-            _merge(pair, luma, flows, float(times[index]), self.settings, out[index])
+            merge(pair, luma, flows, float(times[index]), self.settings, out[index])
         return torch.from_numpy(out).to(frames.device, frames.dtype)
 
 
-def _arrays(frames: Tensor) -> NDArray[np.float32]:
-    """B 2 3 H W as contiguous float32 on the CPU; a view, no copy, if it is that already."""
-    return frames.detach().to("cpu", torch.float32).contiguous().numpy()
-
-
-def _luma(frame: NDArray[np.float32], halving: int) -> NDArray[np.uint8]:
-    """3 H W in [0, 1] → luma in [0, 255], H W or, halved, ⌈H/2⌉ ⌈W/2⌉. Values outside are clamped, here only."""
+def find_luma(frame: Floats, reduce: int) -> Bytes:
+    """3 H W in [0, 1] → luma in [0, 255], H W or (reduce = 1) ⌈H/2⌉ ⌈W/2⌉. Values outside are clamped, here only."""
     _, height, width = frame.shape
-    out = np.empty(((height + halving) >> halving, (width + halving) >> halving), np.uint8)
-    if halving:
-        _half_luma(frame, out)
+    out = np.empty(((height + reduce) >> reduce, (width + reduce) >> reduce), np.uint8)
+    if reduce:
+        _fill_half_luma(frame, out)
     else:
-        _full_luma(frame, out)
+        _fill_luma(frame, out)
     return out
 
 
-def _search(luma0: NDArray[np.uint8], luma1: NDArray[np.uint8], settings: _Settings) -> NDArray[np.float32]:
-    """2 h w 2: flow01 and flow10 in pixels of the luma."""
+def find_flows(luma: Bytes, settings: _Settings) -> Floats:
+    """2 h w → 2 h w 2: flow01 and flow10 in pixels of the luma."""
     if cv2.getNumThreads() != 1:
         cv2.setNumThreads(1)  # see the top of the file
-    search = cv2.DISOpticalFlow_create(settings.preset)
+    search = cv2.DISOpticalFlow.create(settings.preset)  # one per call: the object keeps buffers
     search.setFinestScale(settings.finest)
     search.setPatchStride(settings.stride)
     search.setGradientDescentIterations(settings.descents)
     search.setVariationalRefinementIterations(settings.refinements)
-    height, width = luma0.shape
-    below, right = max(0, _MINIMUM - height), max(0, _MINIMUM - width)
-    if below or right:
-        luma0 = cv2.copyMakeBorder(luma0, 0, below, 0, right, cv2.BORDER_REPLICATE)
-        luma1 = cv2.copyMakeBorder(luma1, 0, below, 0, right, cv2.BORDER_REPLICATE)
-    flow01, flow10 = search.calc(luma0, luma1, None), search.calc(luma1, luma0, None)
+    height, width = luma.shape[1:]
+    below, right = max(0, _SMALLEST - height), max(0, _SMALLEST - width)
+    luma0, luma1 = (cv2.copyMakeBorder(plane, 0, below, 0, right, cv2.BORDER_REPLICATE) for plane in luma)
+    # None: with an array it would start from that flow (OpenCV's stubs do not know)
+    flow01 = search.calc(luma0, luma1, None)  # type: ignore[call-overload]
+    flow10 = search.calc(luma1, luma0, None)  # type: ignore[call-overload]
     return np.stack([flow01[:height, :width], flow10[:height, :width]])
 
 
-def _merge(
-    pair: NDArray[np.float32],
-    luma: NDArray[np.uint8],
-    flows: NDArray[np.float32],
-    t: float,
-    settings: _Settings,
-    out: NDArray[np.float32],
-) -> None:
+def merge(pair: Floats, luma: Bytes, flows: Floats, t: float, settings: _Settings, out: Floats) -> None:
     """Write the frame at `t` into `out` (3 H W): candidates on the flow's grid, then one pass over the image."""
-    height, width = luma.shape[1:]
-    candidates = np.empty((height, width, 8), np.float32)
-    contest = np.empty((height, width), np.float32)
-    _find_candidates(luma, flows, t, settings.steps, settings.halving, candidates, contest)
-    size = 2 * settings.window + 1
-    contest = cv2.GaussianBlur(contest, (size, size), settings.window / 2, borderType=cv2.BORDER_REPLICATE)
-    _paint(pair, candidates, contest, settings.halving, settings.cubic, out)
+    _, height, width = out.shape
+    if height < 2 or width < 2:  # the sampler wants two pixels each way
+        pair = np.pad(pair, ((0, 0), (0, 0), (0, 2 - min(height, 2)), (0, 2 - min(width, 2))), mode="edge")
+    candidates = np.empty((7, *luma.shape[1:]), np.float32)
+    costs = np.empty((*luma.shape[1:], 3), np.float32)
+    _find_candidates(luma, flows, np.float32(t), settings.steps, 1 << settings.grid, candidates, costs)
+    extent = 2 * settings.window + 1
+    costs = cv2.GaussianBlur(costs, (extent, extent), settings.window / 2, borderType=cv2.BORDER_REPLICATE)
+    _decide(costs, np.float32(t), candidates)
+    _paint(pair, candidates, np.float32(t), 1 << settings.grid, settings.cubic, out)
+
+
+def _arrays(frames: Tensor) -> Floats:
+    """B 2 3 H W as contiguous float32 on the CPU; a view, no copy, if it is that already."""
+    return frames.detach().to("cpu", torch.float32).contiguous().numpy()
+
+
+def _halve(luma: Bytes, flows: Floats) -> tuple[Bytes, Floats]:
+    """Both on a grid of half the size (odd sizes round up); flow lengths halved with it."""
+    _, height, width = luma.shape
+    small = np.empty((2, (height + 1) >> 1, (width + 1) >> 1), np.uint8)
+    short = np.empty((*small.shape, 2), np.float32)
+    _fill_half(luma, flows, small, short)
+    return small, short
+
+
+# From here on: numba. Float constants are wrapped, because a plain one makes everything it touches float64, which
+# halves the width of the vector code.
 
 
 @_kernel
-def _full_luma(frame, out):
+def _fill_luma(frame: Any, out: Any) -> None:
     height, width = out.shape
+    red, green, blue, half = np.float32(76.245), np.float32(149.685), np.float32(29.07), np.float32(0.5)
     for y in range(height):
         for x in range(width):
-            value = (
-                np.float32(76.245) * frame[0, y, x]
-                + np.float32(149.685) * frame[1, y, x]
-                + np.float32(29.07) * frame[2, y, x]
-            )
-            out[y, x] = np.uint8(min(max(value + np.float32(0.5), np.float32(0)), np.float32(255)))
+            value = red * frame[0, y, x] + green * frame[1, y, x] + blue * frame[2, y, x] + half
+            out[y, x] = np.uint8(min(max(value, np.float32(0)), np.float32(255)))
 
 
 @_kernel
-def _half_luma(frame, out):
+def _fill_half_luma(frame: Any, out: Any) -> None:
     height, width = frame.shape[1], frame.shape[2]
+    weights = (np.float32(19.06125), np.float32(37.42125), np.float32(7.2675))  # a quarter of BT.601 · 255
+    line = np.empty(2 * out.shape[1], np.float32)
     for y in range(out.shape[0]):
         upper, lower = 2 * y, min(2 * y + 1, height - 1)
+        for x in range(width):
+            line[x] = weights[0] * (frame[0, upper, x] + frame[0, lower, x])
+            line[x] += weights[1] * (frame[1, upper, x] + frame[1, lower, x])
+            line[x] += weights[2] * (frame[2, upper, x] + frame[2, lower, x])
+        if width & 1:
+            line[width] = line[width - 1]
         for x in range(out.shape[1]):
-            left, right = 2 * x, min(2 * x + 1, width - 1)
-            red = frame[0, upper, left] + frame[0, upper, right] + frame[0, lower, left] + frame[0, lower, right]
-            green = frame[1, upper, left] + frame[1, upper, right] + frame[1, lower, left] + frame[1, lower, right]
-            blue = frame[2, upper, left] + frame[2, upper, right] + frame[2, lower, left] + frame[2, lower, right]
-            value = np.float32(19.06125) * red + np.float32(37.42125) * green + np.float32(7.2675) * blue
-            out[y, x] = np.uint8(min(max(value + np.float32(0.5), np.float32(0)), np.float32(255)))
+            value = line[2 * x] + line[2 * x + 1] + np.float32(0.5)
+            out[y, x] = np.uint8(min(max(value, np.float32(0)), np.float32(255)))
+
+
+@_kernel
+def _fill_half(luma: Any, flows: Any, small: Any, short: Any) -> None:
+    height, width = luma.shape[1], luma.shape[2]
+    for k in range(2):
+        for y in range(small.shape[1]):
+            upper, lower = 2 * y, min(2 * y + 1, height - 1)
+            for x in range(small.shape[2]):
+                left, right = 2 * x, min(2 * x + 1, width - 1)
+                total = np.int32(luma[k, upper, left]) + np.int32(luma[k, upper, right])
+                total += np.int32(luma[k, lower, left]) + np.int32(luma[k, lower, right])
+                small[k, y, x] = np.uint8((total + 2) >> 2)
+                for axis in range(2):
+                    length = flows[k, upper, left, axis] + flows[k, upper, right, axis]
+                    length += flows[k, lower, left, axis] + flows[k, lower, right, axis]
+                    short[k, y, x, axis] = np.float32(0.125) * length
 
 
 @_inline
-def _read_flow(flow, x, y):
+def _read_flow(flow: Any, x: Any, y: Any) -> Any:
     """(dx, dy) at a point, bilinear, clamped at the border."""
     height, width = flow.shape[0], flow.shape[1]
     x = min(max(x, np.float32(0)), np.float32(width - 1))
@@ -212,14 +263,11 @@ def _read_flow(flow, x, y):
     w01 = fx - w11
     w00 = np.float32(1) - fx - w10
     a, b, c, d = flow[top, left], flow[top, right], flow[bottom, left], flow[bottom, right]
-    return (
-        w00 * a[0] + w01 * b[0] + w10 * c[0] + w11 * d[0],
-        w00 * a[1] + w01 * b[1] + w10 * c[1] + w11 * d[1],
-    )
+    return w00 * a[0] + w01 * b[0] + w10 * c[0] + w11 * d[0], w00 * a[1] + w01 * b[1] + w10 * c[1] + w11 * d[1]
 
 
 @_inline
-def _read_luma(plane, x, y):
+def _read_luma(plane: Any, x: Any, y: Any) -> Any:
     height, width = plane.shape
     x = min(max(x, np.float32(0)), np.float32(width - 1))
     y = min(max(y, np.float32(0)), np.float32(height - 1))
@@ -232,157 +280,208 @@ def _read_luma(plane, x, y):
 
 
 @_inline
-def _outside(x, y, width, height):
-    """How far a point lies beyond the border, in pixels."""
-    zero = np.float32(0)
-    return max(max(-x, x - np.float32(width - 1)), zero) + max(max(-y, y - np.float32(height - 1)), zero)
-
-
-@_kernel
-def _find_candidates(luma, flows, t, steps, halving, candidates, contest):
-    """For each point of the flow's grid: the two motions (image pixels), frame 1's share under each, who wins.
-
-    candidates  h w 8: m_a (dx, dy), m_b (dx, dy), share_a, share_b, two unused
-    contest     h w: disagreement of a minus that of b, in luma levels; below 0, a is better
-    """
-    height, width = contest.shape
-    late = np.float32(t)
-    early = np.float32(1) - late
-    unit = np.float32(1 << halving)
-    flow01, flow10 = flows[0], flows[1]
-    for row in range(height):
-        for column in range(width):
-            x, y = np.float32(column), np.float32(row)
-
-            ax, ay = flow01[row, column, 0], flow01[row, column, 1]
-            for _ in range(steps):
-                ax, ay = _read_flow(flow01, x - late * ax, y - late * ay)
-            x0, y0, x1, y1 = x - late * ax, y - late * ay, x + early * ax, y + early * ay
-            back_x, back_y = _read_flow(flow10, x1, y1)
-            gap = (ax + back_x) ** 2 + (ay + back_y) ** 2
-            hidden = gap / (gap + np.float32(HIDE) + np.float32(HREL) * (ax * ax + ay * ay))
-            out0, out1 = _outside(x0, y0, width, height), _outside(x1, y1, width, height)
-            keep0 = early / (np.float32(1) + np.float32(OUT) * out0)
-            keep1 = late * (np.float32(1) - hidden) / (np.float32(1) + np.float32(OUT) * out1)
-            share_a = keep1 / (keep0 + keep1)
-            cost = abs(_read_luma(luma[0], x0, y0) - _read_luma(luma[1], x1, y1)) + np.float32(GAPC) * min(gap, np.float32(16.0))
-
-            bx, by = flow10[row, column, 0], flow10[row, column, 1]
-            for _ in range(steps):
-                bx, by = _read_flow(flow10, x - early * bx, y - early * by)
-            x0, y0, x1, y1 = x + late * bx, y + late * by, x - early * bx, y - early * by
-            back_x, back_y = _read_flow(flow01, x0, y0)
-            gap = (bx + back_x) ** 2 + (by + back_y) ** 2
-            hidden = gap / (gap + np.float32(HIDE) + np.float32(HREL) * (bx * bx + by * by))
-            out0, out1 = _outside(x0, y0, width, height), _outside(x1, y1, width, height)
-            keep0 = early * (np.float32(1) - hidden) / (np.float32(1) + np.float32(OUT) * out0)
-            keep1 = late / (np.float32(1) + np.float32(OUT) * out1)
-            cost -= abs(_read_luma(luma[0], x0, y0) - _read_luma(luma[1], x1, y1)) + np.float32(GAPC) * min(gap, np.float32(16.0))
-
-            found = candidates[row, column]
-            found[0], found[1], found[2], found[3] = unit * ax, unit * ay, -unit * bx, -unit * by
-            found[4], found[5] = share_a, keep1 / (keep0 + keep1)
-            found[6], found[7] = late, np.float32(0)
-            contest[row, column] = cost
-
-
-@_kernel
-def _paint(pair, candidates, contest, halving, cubic, out):
-    """Read the candidates at each pixel of the image, sample both frames there, add."""
-    height, width = out.shape[1], out.shape[2]
-    rows, columns = contest.shape
-    frame0, frame1 = pair[0].ravel(), pair[1].ravel()
-    stride = np.uintp(height * width)
-    late = candidates[0, 0, 6]
-    early = np.float32(1) - late
-    line = np.empty((columns, 8), np.float32)
-    for row in range(rows):
-        for column in range(columns):
-            # the eighth place holds a's weight from here on
-            candidates[row, column, 7] = np.float32(1) / (np.float32(1) + np.exp(np.float32(SHARP) * contest[row, column]))
-    zero, one = np.float32(0), np.float32(1)
-    for y in range(height):
-        if halving:  # rows of the flow's grid lie at 2j + ½: 3/4 of the near one, 1/4 of the next one
-            near = y >> 1
-            next_ = min(max(near - 1 + 2 * (y & 1), 0), rows - 1)
-            for column in range(columns):
-                for k in range(8):
-                    line[column, k] = np.float32(0.75) * candidates[near, column, k] + np.float32(0.25) * candidates[next_, column, k]
-        else:
-            line = candidates[y]
-        for x in range(width):
-            if halving:
-                near = x >> 1
-                next_ = min(max(near - 1 + 2 * (x & 1), 0), columns - 1)
-                p, q = line[near], line[next_]
-                u, v = np.float32(0.75), np.float32(0.25)
-                ax, ay, bx, by = u * p[0] + v * q[0], u * p[1] + v * q[1], u * p[2] + v * q[2], u * p[3] + v * q[3]
-                share_a, share_b, weight = u * p[4] + v * q[4], u * p[5] + v * q[5], u * p[7] + v * q[7]
-            else:
-                p = line[x]
-                ax, ay, bx, by, share_a, share_b, weight = p[0], p[1], p[2], p[3], p[4], p[5], p[7]
-            px, py = np.float32(x), np.float32(y)
-            if abs(ax - bx) + abs(ay - by) < np.float32(NEAR):
-                ax, ay = bx + weight * (ax - bx), by + weight * (ay - by)
-                share_a = share_b + weight * (share_a - share_b)
-                weight = one
-            elif weight > np.float32(0.97):
-                weight = one
-            elif weight < np.float32(0.03):
-                ax, ay, share_a, weight = bx, by, share_b, one
-            red, green, blue = zero, zero, zero
-            if weight < one:
-                rest = one - weight
-                r0, g0, b0 = _sample(frame0, stride, width, height, px - late * bx, py - late * by, cubic)
-                r1, g1, b1 = _sample(frame1, stride, width, height, px + early * bx, py + early * by, cubic)
-                red = rest * (r0 + share_b * (r1 - r0))
-                green = rest * (g0 + share_b * (g1 - g0))
-                blue = rest * (b0 + share_b * (b1 - b0))
-            r0, g0, b0 = _sample(frame0, stride, width, height, px - late * ax, py - late * ay, cubic)
-            r1, g1, b1 = _sample(frame1, stride, width, height, px + early * ax, py + early * ay, cubic)
-            out[0, y, x] = red + weight * (r0 + share_a * (r1 - r0))
-            out[1, y, x] = green + weight * (g0 + share_a * (g1 - g0))
-            out[2, y, x] = blue + weight * (b0 + share_a * (b1 - b0))
+def _presence(x: Any, y: Any, width: Any, height: Any, unit: Any) -> Any:
+    """1 inside the frame, falling with the distance (image pixels) from it."""
+    zero, half = np.float32(0), np.float32(0.5)
+    across = max(max(-half - x, x - np.float32(width) + half), zero)
+    along = max(max(-half - y, y - np.float32(height) + half), zero)
+    return np.float32(1) / (np.float32(1) + np.float32(_OUTSIDE) * unit * (across + along))
 
 
 @_inline
-def _sample(frame, stride, width, height, x, y, cubic):
-    """(r, g, b) at a point of a flat 3·H·W frame, bilinear or cubic, clamped at the border."""
+def _carry(flow: Any, back: Any, row: Any, column: Any, after: Any, steps: Any, unit: Any) -> Any:
+    """Carry a flow along itself to the time `after` its own frame.
+
+    Returns its (dx, dy) there and how likely its point is hidden in the other frame, 0…1 (`back` does not lead home).
+    """
+    x, y = np.float32(column), np.float32(row)
+    dx, dy = flow[row, column, 0], flow[row, column, 1]
+    for _ in range(steps):
+        dx, dy = _read_flow(flow, x - after * dx, y - after * dy)
+    rest = np.float32(1) - after
+    home_x, home_y = _read_flow(back, x + rest * dx, y + rest * dy)
+    gap = ((dx + home_x) ** 2 + (dy + home_y) ** 2) * unit * unit
+    length = (dx * dx + dy * dy) * unit * unit
+    return dx, dy, gap / (gap + np.float32(_HIDDEN) + np.float32(_HIDDEN_SHARE) * length)
+
+
+@_kernel
+def _find_candidates(luma: Any, flows: Any, t: Any, steps: Any, factor: Any, candidates: Any, costs: Any) -> None:
+    """Fill candidates (7 h w): m_a (dx, dy), m_b (dx, dy) in image pixels, frame 1's share under a and under b; the
+    last is left to `_decide`. Fill costs (h w 3): disagreement in luma levels of a, of b, and of standing still.
+    """
+    height, width = luma.shape[1], luma.shape[2]
+    one = np.float32(1)
+    rest = one - t
+    unit = np.float32(factor)
+    for row in range(height):
+        y = np.float32(row)
+        for column in range(width):
+            x = np.float32(column)
+            dx, dy, hidden = _carry(flows[0], flows[1], row, column, t, steps, unit)
+            x0, y0, x1, y1 = x - t * dx, y - t * dy, x + rest * dx, y + rest * dy
+            keep0 = rest * _presence(x0, y0, width, height, unit)
+            keep1 = t * _presence(x1, y1, width, height, unit) * (one - hidden)
+            candidates[0, row, column], candidates[1, row, column] = unit * dx, unit * dy
+            candidates[4, row, column] = keep1 / (keep0 + keep1)
+            gap = abs(_read_luma(luma[0], x0, y0) - _read_luma(luma[1], x1, y1))
+            costs[row, column, 0] = gap + np.float32(_HIDDEN_COST) * hidden
+
+            dx, dy, hidden = _carry(flows[1], flows[0], row, column, rest, steps, unit)
+            x0, y0, x1, y1 = x + t * dx, y + t * dy, x - rest * dx, y - rest * dy
+            keep0 = rest * _presence(x0, y0, width, height, unit) * (one - hidden)
+            keep1 = t * _presence(x1, y1, width, height, unit)
+            candidates[2, row, column], candidates[3, row, column] = -unit * dx, -unit * dy
+            candidates[5, row, column] = keep1 / (keep0 + keep1)
+            gap = abs(_read_luma(luma[0], x0, y0) - _read_luma(luma[1], x1, y1))
+            costs[row, column, 1] = gap + np.float32(_HIDDEN_COST) * hidden
+            costs[row, column, 2] = abs(np.float32(luma[0, row, column]) - np.float32(luma[1, row, column]))
+
+
+@_kernel
+def _decide(costs: Any, t: Any, candidates: Any) -> None:
+    """From smoothed costs (h w 3): the weight of candidate a, 0…1, or no motion at all where only that explains it.
+
+    Standing still is kept for lettering over a moving picture, which the search drags along. Where a motion is as
+    good, it stays: what flies over a plain ground leaves the ground alike in both frames.
+    """
+    one = np.float32(1)
+    margin, stretch = np.float32(_WON), np.float32(1 / (1 - 2 * _WON))
+    for row in range(costs.shape[0]):
+        for column in range(costs.shape[1]):
+            cost_a, cost_b, cost_still = costs[row, column, 0], costs[row, column, 1], costs[row, column, 2]
+            soft = one / (one + np.exp(np.float32(_SHARPNESS) * (cost_a - cost_b)))
+            candidates[6, row, column] = min(max((soft - margin) * stretch, np.float32(0)), one)
+            if cost_still < np.float32(_STILL) and min(cost_a, cost_b) > cost_still + np.float32(_STILL_GAIN):
+                for k in range(4):
+                    candidates[k, row, column] = np.float32(0)
+                candidates[4, row, column] = candidates[5, row, column] = t
+
+
+@_inline
+def _stretch(line: Any, wide: Any, factor: Any) -> None:
+    """Linear enlargement of a line by 1, 2 or 4, ends repeated."""
+    last = line.size - 1
+    if factor == 1:
+        wide[:] = line
+        return
+    lead = factor // 2
+    for k in range(lead):
+        wide[k] = line[0]
+    for k in range(lead + factor * last, wide.size):
+        wide[k] = line[last]
+    if factor == 2:
+        for k in range(last):
+            wide[2 * k + 1] = np.float32(0.75) * line[k] + np.float32(0.25) * line[k + 1]
+            wide[2 * k + 2] = np.float32(0.25) * line[k] + np.float32(0.75) * line[k + 1]
+    else:
+        for k in range(last):
+            wide[4 * k + 2] = np.float32(0.875) * line[k] + np.float32(0.125) * line[k + 1]
+            wide[4 * k + 3] = np.float32(0.625) * line[k] + np.float32(0.375) * line[k + 1]
+            wide[4 * k + 4] = np.float32(0.375) * line[k] + np.float32(0.625) * line[k + 1]
+            wide[4 * k + 5] = np.float32(0.125) * line[k] + np.float32(0.875) * line[k + 1]
+
+
+@_inline
+def _place(x: Any, y: Any, width: Any, height: Any) -> Any:
+    """Flat index of the pixel left above a point (clamped into the image) and the fractions beyond it, 0…1."""
     x = min(max(x, np.float32(0)), np.float32(width - 1))
     y = min(max(y, np.float32(0)), np.float32(height - 1))
-    left, top = min(np.int32(x), width - 2), min(np.int32(y), height - 2)
-    fx, fy = x - np.float32(left), y - np.float32(top)
-    one = np.float32(1)
-    if cubic and left > 0 and top > 0 and left < width - 2 and top < height - 2:
-        half = np.float32(0.5)
-        gx, gy = one - fx, one - fy
-        u0, u3 = -half * fx * gx * gx, -half * gx * fx * fx
-        u1 = one + fx * fx * (np.float32(1.5) * fx - np.float32(2.5))
-        u2 = one - u0 - u1 - u3
-        v0, v3 = -half * fy * gy * gy, -half * gy * fy * fy
-        v1 = one + fy * fy * (np.float32(1.5) * fy - np.float32(2.5))
-        v2 = one - v0 - v1 - v3
-        r, g, b = np.float32(0), np.float32(0), np.float32(0)
-        for j in range(4):
-            v = v0 if j == 0 else v1 if j == 1 else v2 if j == 2 else v3
-            i = np.uintp((top - 1 + j) * width + left - 1)
-            r += v * (u0 * frame[i] + u1 * frame[i + _1] + u2 * frame[i + _2] + u3 * frame[i + _3])
-            i += stride
-            g += v * (u0 * frame[i] + u1 * frame[i + _1] + u2 * frame[i + _2] + u3 * frame[i + _3])
-            i += stride
-            b += v * (u0 * frame[i] + u1 * frame[i + _1] + u2 * frame[i + _2] + u3 * frame[i + _3])
-        return r, g, b
-    w11 = fx * fy
-    w10 = fy - w11
-    w01 = fx - w11
-    w00 = one - fx - w10
-    i = np.uintp(top * width + left)
-    k = i + np.uintp(width)
-    r = w00 * frame[i] + w01 * frame[i + _1] + w10 * frame[k] + w11 * frame[k + _1]
-    i += stride
-    k += stride
-    g = w00 * frame[i] + w01 * frame[i + _1] + w10 * frame[k] + w11 * frame[k + _1]
-    i += stride
-    k += stride
-    b = w00 * frame[i] + w01 * frame[i + _1] + w10 * frame[k] + w11 * frame[k + _1]
-    return r, g, b
+    left, top = min(np.int32(x), np.int32(width - 2)), min(np.int32(y), np.int32(height - 2))
+    return top * np.int32(width) + left, x - np.float32(left), y - np.float32(top)
+
+
+@_inline
+def _sample(plane: Any, place: Any, fx: Any, fy: Any, width: Any, cubic: Any) -> Any:
+    """A flat plane at what `_place` found."""
+    i = np.uintp(place)  # unsigned: numba need not ask whether it counts from the end
+    one, below = np.uintp(1), np.uintp(width)
+    if cubic:
+        row, column = i // below, i % below
+        if row > 0 and column > 0 and column + 2 < below and i + below + below + one < np.uintp(plane.size):
+            i -= below + one
+            two, three = np.uintp(2), np.uintp(3)
+            u0, u1, u2, u3 = _catmull_rom(fx)
+            v0, v1, v2, v3 = _catmull_rom(fy)
+            value = v0 * (u0 * plane[i] + u1 * plane[i + one] + u2 * plane[i + two] + u3 * plane[i + three])
+            i += below
+            value += v1 * (u0 * plane[i] + u1 * plane[i + one] + u2 * plane[i + two] + u3 * plane[i + three])
+            i += below
+            value += v2 * (u0 * plane[i] + u1 * plane[i + one] + u2 * plane[i + two] + u3 * plane[i + three])
+            i += below
+            return value + v3 * (u0 * plane[i] + u1 * plane[i + one] + u2 * plane[i + two] + u3 * plane[i + three])
+    upper = plane[i] + fx * (plane[i + one] - plane[i])
+    i += below
+    lower = plane[i] + fx * (plane[i + one] - plane[i])
+    return upper + fy * (lower - upper)
+
+
+@_inline
+def _catmull_rom(f: Any) -> Any:
+    half, one = np.float32(0.5), np.float32(1)
+    g = one - f
+    first, last = -half * f * g * g, -half * g * f * f
+    second = one + f * f * (np.float32(1.5) * f - np.float32(2.5))
+    return first, second, one - first - second - last, last
+
+
+@_kernel
+def _paint(pair: Any, candidates: Any, t: Any, factor: Any, cubic: Any, out: Any) -> None:
+    """One pass over the image: read the candidates (7 h w, the last being a's weight), sample both frames, add."""
+    rows, columns = candidates.shape[1], candidates.shape[2]
+    height, width = pair.shape[2], pair.shape[3]
+    zero, one, half = np.float32(0), np.float32(1), np.float32(0.5)
+    rest = one - t
+    frame0, frame1 = pair[0].reshape(3, height * width), pair[1].reshape(3, height * width)
+    line = np.empty((7, columns), np.float32)
+    wide = np.empty((7, columns * factor), np.float32)
+    place0, place1 = np.empty(out.shape[2], np.int32), np.empty(out.shape[2], np.int32)
+    inside = np.empty((4, out.shape[2]), np.float32)
+    share, second = np.empty(out.shape[2], np.float32), np.empty(out.shape[2], np.float32)
+    late = np.empty(out.shape[2], np.int32)
+    for y in range(out.shape[1]):
+        py = np.float32(y)
+        at = min(max((py + half) / np.float32(factor) - half, zero), np.float32(rows - 1))
+        top = int(at)
+        bottom, fy = min(top + 1, rows - 1), at - np.float32(top)
+        for k in range(7):
+            for column in range(columns):
+                above = candidates[k, top, column]
+                line[k, column] = above + fy * (candidates[k, bottom, column] - above)
+            _stretch(line[k], wide[k], factor)
+
+        for x in range(out.shape[2]):
+            ax, ay, bx, by, weight = wide[0, x], wide[1, x], wide[2, x], wide[3, x], wide[6, x]
+            close = abs(ax - bx) + abs(ay - by) < np.float32(_CLOSE)
+            pick = weight if close else (one if weight > zero else zero)
+            dx, dy = bx + pick * (ax - bx), by + pick * (ay - by)
+            share[x] = wide[5, x] + pick * (wide[4, x] - wide[5, x])
+            second[x] = zero if close else pick - weight  # candidate b's part, where neither has won
+            px = np.float32(x)
+            place0[x], inside[0, x], inside[1, x] = _place(px - t * dx, py - t * dy, width, height)
+            place1[x], inside[2, x], inside[3, x] = _place(px + rest * dx, py + rest * dy, width, height)
+
+        for channel in range(3):
+            for x in range(out.shape[2]):
+                value0 = _sample(frame0[channel], place0[x], inside[0, x], inside[1, x], width, cubic)
+                value1 = _sample(frame1[channel], place1[x], inside[2, x], inside[3, x], width, cubic)
+                out[channel, y, x] = value0 + share[x] * (value1 - value0)
+
+        doubles = 0
+        for x in range(out.shape[2]):
+            late[doubles] = x  # kept only if counted
+            doubles += 1 if second[x] > zero else 0
+        for k in range(doubles):
+            x = late[k]
+            px = np.float32(x)
+            place0[k], inside[0, k], inside[1, k] = _place(px - t * wide[2, x], py - t * wide[3, x], width, height)
+            place1[k], inside[2, k], inside[3, k] = _place(
+                px + rest * wide[2, x], py + rest * wide[3, x], width, height
+            )
+        for channel in range(3):
+            for k in range(doubles):
+                value0 = _sample(frame0[channel], place0[k], inside[0, k], inside[1, k], width, cubic)
+                value1 = _sample(frame1[channel], place1[k], inside[2, k], inside[3, k], width, cubic)
+                x = late[k]
+                value = value0 + wide[5, x] * (value1 - value0)
+                out[channel, y, x] += second[x] * (value - out[channel, y, x])

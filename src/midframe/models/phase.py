@@ -29,6 +29,7 @@ Written from the paper and a description of the steps, not from the authors' cod
 
 import functools
 import math
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -51,6 +52,7 @@ from midframe.ops.steerable import (
 from midframe.types import Contract
 
 TURN = 2 * math.pi
+STRIP = 128  # rows
 
 
 class Phase:
@@ -106,7 +108,9 @@ class Phase:
         """
         if frames.ndim != 5 or frames.shape[1:3] != (2, 3):
             raise ContractError(f"Phase reads two RGB frames, B 2 3 H W; got {tuple(frames.shape)}.")
-        lab = self._quantise(rgb_to_lab(frames.float()))
+        # In strips: a colour conversion needs several copies of what it converts.
+        strips = _strips(frames)
+        lab = torch.cat([self._quantise(rgb_to_lab(strip.float())) for strip in strips], -2)
         filters = self._filters(lab)
         coefficients = lab.shape[0] * 3 * self.orientations * sum(h * w for h, w in filters.sizes[:-1])
         keep = 16 * coefficients <= self.keep_bytes
@@ -130,14 +134,15 @@ class Phase:
 
     @torch.no_grad()
     def render(
-        self, state: dict[str, Any], t: float | Float[Tensor, " b"], size: tuple[int, int] | None = None
+        self, state: dict[str, Any], t: float | Fraction | Float[Tensor, " b"], size: tuple[int, int] | None = None
     ) -> Float[Tensor, "b 3 h w"]:
         """The frame at time t, float32, not clamped. Raises ContractError unless 0 < t < 1 and size is the frames'."""
         lab: Tensor = state["lab"]
         batch, height, width = lab.shape[0], lab.shape[3], lab.shape[4]
         if size is not None and tuple(size) != (height, width):
             raise ContractError(f"Phase keeps the size {height}×{width}, asked for {size[0]}×{size[1]}; resize after.")
-        times = torch.as_tensor(t, dtype=torch.float32, device=lab.device).reshape(-1)
+        times = torch.as_tensor(float(t) if isinstance(t, Fraction) else t, dtype=torch.float32, device=lab.device)
+        times = times.reshape(-1)
         if times.numel() not in (1, batch) or not bool(((times > 0) & (times < 1)).all()):
             raise ContractError(f"Phase renders 0 < t < 1, one or {batch} of them; asked for {times.tolist()}.")
         times = times.expand(batch)[:, None, None]
@@ -160,10 +165,11 @@ class Phase:
                     band = torch.polar(torch.lerp(amplitude0, amplitude1, times), phase1 + (times - 1) * difference)
                     insert_band(result, band, filters, k, orientation)
             planes.append(invert(result).real)
-        return lab_to_rgb(self._quantise(torch.stack(planes, 1)))
+        strips = _strips(torch.stack(planes, 1))
+        return torch.cat([lab_to_rgb(self._quantise(strip)) for strip in strips], -2)
 
     def _count_turns(self, differences: list[Float[Tensor, "b h w"]]) -> list[Tensor]:
-        """Whole turns hidden in each level's phase difference (finest first), decided coarse to fine (paper, 3.2)."""
+        """Whole turns hidden in each level's phase difference (finest first), decided coarse to fine."""
         count = len(differences)
         # No level's corrected difference exceeds this many turns; one byte is enough for all but absurd settings.
         dtype = torch.int8 if self.limit / 2 / self.scale**count + 1 < 127 else torch.int16
@@ -200,7 +206,11 @@ class Phase:
         return ((lab * step + zero).round().clamp(0, 255) - zero) / step
 
 
-@functools.lru_cache(maxsize=2)  # a video has one size; about 10 floats a pixel
+def _strips(frames: Float[Tensor, "... h w"]) -> list[Tensor]:
+    return [frames[..., top : top + STRIP, :] for top in range(0, frames.shape[-2], STRIP)]
+
+
+@functools.lru_cache(maxsize=2)  # a video has one size; 14 floats a pixel
 def _cached_filters(
     height: int, width: int, levels: int, orientations: int, scale: float, device: torch.device
 ) -> Filters:

@@ -43,16 +43,15 @@ class Filters:
     """All filters of one picture size, on the centred frequency grid (zero frequency at size // 2).
 
     `sizes[k]` = (height, width) of level k, one more than there are levels (the last is the low-pass residual's);
-    `radial[k]` has `sizes[k]`; `cosine`, `sine` = cos θ, sin θ at full size.
+    `radial[k]` has `sizes[k]`, `angular[b]` = A_b the full size: a level's is cropped from it. Together about
+    K + 6 floats a pixel.
     """
 
     sizes: tuple[tuple[int, int], ...]
-    orientations: int
     high: Float[Tensor, "h w"]
     radial: tuple[Float[Tensor, "hk wk"], ...]
     low: Float[Tensor, "hn wn"]
-    cosine: Float[Tensor, "h w"]
-    sine: Float[Tensor, "h w"]
+    angular: Float[Tensor, "k h w"]
 
 
 def count_levels(height: int, width: int, *, scale: float, smallest: int) -> int:
@@ -109,12 +108,10 @@ def make_filters(
         passed = (passed * low)[_window(sizes[k - 1], sizes[k])]
     return Filters(
         sizes=sizes,
-        orientations=orientations,
         high=high.to(dtype),
         radial=tuple(radial),
         low=passed.to(dtype),
-        cosine=cosine.to(dtype),
-        sine=sine.to(dtype),
+        angular=_angular(cosine.to(dtype), sine.to(dtype), orientations),
     )
 
 
@@ -208,7 +205,7 @@ def reconstruct(pyramid: Pyramid) -> Float[Tensor, "... h w"]:
     window = _window(filters.sizes[0], filters.sizes[-1])
     spectrum[..., *window] += transform(pyramid.low) * filters.low
     for k, level in enumerate(pyramid.bands):
-        for b in range(filters.orientations):
+        for b in range(len(filters.angular)):
             insert_band(spectrum, level[..., b, :, :], filters, k, b)
     return invert(spectrum).real
 
@@ -219,13 +216,21 @@ def _window(outer: Sequence[int], inner: Sequence[int]) -> tuple[slice, slice]:
     return slice(top, top + inner[0]), slice(left, left + inner[1])
 
 
+def _angular(cosine: Float[Tensor, "h w"], sine: Float[Tensor, "h w"], orientations: int) -> Float[Tensor, "k h w"]:
+    """A_b for all b; c makes the squares of all directions add up to two on their half planes."""
+    order = orientations - 1
+    c = 2 ** (2 * order) * math.factorial(order) ** 2 / (orientations * math.factorial(2 * order))
+    masks = cosine.new_empty(orientations, *cosine.shape)
+    for b, mask in enumerate(masks):
+        direction = math.pi * b / orientations
+        # cos(θ − direction), zero on the other half plane, without a trigonometric function per pixel
+        torch.add(cosine * math.cos(direction), sine, alpha=math.sin(direction), out=mask)
+        mask.clamp_(min=0).pow_(order).mul_(2 * math.sqrt(c))
+    return masks
+
+
 def _band_filter(filters: Filters, level: int, orientation: int) -> Complex[Tensor, "hk wk"]:
     """(−i)^o · A_b · radial_k. The power of i makes odd filters real in space, as in the original transform."""
-    order = filters.orientations - 1
-    constant = 2 ** (2 * order) * math.factorial(order) ** 2 / (filters.orientations * math.factorial(2 * order))
-    direction = math.pi * orientation / filters.orientations
     window = _window(filters.sizes[0], filters.sizes[level])
-    # cos(θ − direction), zero on the other half plane, without a trigonometric function per pixel
-    toward = filters.cosine[window] * math.cos(direction) + filters.sine[window] * math.sin(direction)
-    real = toward.clamp_(min=0).pow_(order).mul_(2 * math.sqrt(constant)).mul_(filters.radial[level])
-    return real * (-1j) ** order
+    real = filters.angular[orientation][window] * filters.radial[level]
+    return real * (-1j) ** (len(filters.angular) - 1)

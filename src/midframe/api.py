@@ -1,0 +1,270 @@
+"""What a Python program calls: `interpolate` for files, `between` for frames."""
+
+import difflib
+import functools
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, get_args, overload
+
+from midframe.engine.job import Event, InterpolateJob, Result
+from midframe.errors import UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from midframe.types import Synthesizer
+
+Time = float | Fraction
+BISECTION_DEPTH = 6  # a model that renders only the middle frame answers t in 64ths
+
+
+def interpolate(
+    input: str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    on_event: Callable[[Event], None] | None = None,
+    **options: Any,
+) -> Result:
+    """Make a video smoother or slower, from a path to a path.
+
+    input     video file, folder of images, GIF, APNG, or "-" for y4m on stdin
+    output    default: IN.midframe.EXT beside the input
+    on_event  called with `Started`, `Progress` and `Note` while the job runs
+    options   fields of `InterpolateJob`, the flags of `midframe interpolate`: factor=2, fps="60000/1001", slow=4,
+              model="dis/fast", start_time="1:02.5", workers=2, overwrite=True ...; numbers may be numbers
+
+    Raises UsageError for a misspelt or senseless option, and the MidframeError subclasses of `midframe.errors`. A job
+    that was interrupted goes on when it is called again with the same options.
+
+    >>> import midframe
+    >>> result = midframe.interpolate("clip.mp4", "smooth.mp4", fps=60)
+    >>> result.rate
+    Fraction(60, 1)
+    >>> result.frames == result.copied + result.rendered + result.held
+    True
+    """
+    job = make_job(input, output, **options)
+    from midframe.engine.run import run
+
+    return run(job, on_event)
+
+
+def make_job(input: str | os.PathLike[str], output: str | os.PathLike[str] | None = None, **options: Any) -> InterpolateJob:
+    """A checked `InterpolateJob`: names, choices and numbers, all that can be known without the input.
+
+    Raises UsageError naming the option, the limit and the nearest name.
+
+    >>> make_job("clip.mp4", factr=2)
+    Traceback (most recent call last):
+    midframe.errors.UsageError: no option is called 'factr'. Did you mean 'factor'?
+    """
+    known = {field.name: field for field in fields(InterpolateJob) if field.name not in ("input", "output")}
+    given: dict[str, Any] = {}
+    for name, value in options.items():
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(known)}."
+            raise UsageError(f"no option is called {name!r}. {hint}")
+        given[name] = _as_field(name, value, known[name].type)
+    job = InterpolateJob(
+        input=os.fspath(input), output=os.fspath(output) if output is not None else None, **given
+    )
+    _check_numbers(job)
+    from midframe.models.catalogue import resolve
+
+    resolve(job.model)
+    return job
+
+
+@overload
+def between(frame0: "NDArray[Any]", frame1: "NDArray[Any]", t: Time, *, model: str = "dis") -> "NDArray[Any]": ...
+@overload
+def between(
+    frame0: "NDArray[Any]", frame1: "NDArray[Any]", t: Sequence[Time], *, model: str = "dis"
+) -> "list[NDArray[Any]]": ...
+@overload
+def between(frame0: "Tensor", frame1: "Tensor", t: Time, *, model: str = "dis") -> "Tensor": ...
+@overload
+def between(frame0: "Tensor", frame1: "Tensor", t: Sequence[Time], *, model: str = "dis") -> "list[Tensor]": ...
+
+
+def between(frame0: Any, frame1: Any, t: Time | Sequence[Time], *, model: str = "dis") -> Any:
+    """The frame, or frames, at time `t` between two frames.
+
+    frame0, frame1  NumPy H W 3, RGB: uint8 in 0…255, uint16 in 0…65535 or floating point in [0, 1];
+                    or torch 3 H W or B 3 H W, floating point in [0, 1]
+    t               0 is frame0, 1 is frame1; for a sequence a list comes back, made from one look at the two frames
+    model           a name as in `midframe models`
+
+    The answer is of the same kind, type, size and device as the frames. Integers are rounded and clipped; floating
+    point is not clipped. At t = 0 and t = 1 it is a copy of the frame given. No gradient flows.
+
+    Raises UsageError for frames that do not match, are of another kind, or t outside [0, 1]; ContractError if the
+    model cannot render that t.
+
+    >>> import numpy as np, midframe
+    >>> dark, light = np.full((64, 96, 3), 50, np.uint8), np.full((64, 96, 3), 150, np.uint8)
+    >>> midframe.between(dark, light, 0.25, model="blend")[0, 0]
+    array([75, 75, 75], dtype=uint8)
+    >>> [frame.shape for frame in midframe.between(dark, light, [0.25, 0.5, 0.75])]
+    [(64, 96, 3), (64, 96, 3), (64, 96, 3)]
+    """
+    import torch
+
+    single = isinstance(t, float | int | Fraction)
+    times = [_as_time(value) for value in ((t,) if isinstance(t, float | int | Fraction) else t)]
+    if isinstance(frame0, torch.Tensor) and isinstance(frame1, torch.Tensor):
+        made = _between_tensors(frame0, frame1, times, model)
+    else:
+        made = _between_arrays(frame0, frame1, times, model)
+    return made[0] if single else made
+
+
+def _between_tensors(frame0: "Tensor", frame1: "Tensor", times: list[Fraction], model: str) -> "list[Tensor]":
+    if frame0.shape != frame1.shape or frame0.dtype != frame1.dtype or frame0.device != frame1.device:
+        raise UsageError(
+            f"the two frames differ: {tuple(frame0.shape)} {frame0.dtype} on {frame0.device}, "
+            f"{tuple(frame1.shape)} {frame1.dtype} on {frame1.device}."
+        )
+    if frame0.ndim not in (3, 4) or frame0.shape[-3] != 3 or 0 in frame0.shape or not frame0.is_floating_point():
+        raise UsageError(
+            f"a torch frame is 3 H W or B 3 H W in floating point; this one is {tuple(frame0.shape)} {frame0.dtype}."
+        )
+    batch = frame0.ndim == 4
+    pair = [frame if batch else frame[None] for frame in (frame0, frame1)]
+    made = _render(pair[0].float(), pair[1].float(), times, model)
+    ends = {Fraction(0): frame0, Fraction(1): frame1}
+    return [
+        ends[t].detach().clone() if t in ends else (made[t] if batch else made[t][0]).to(frame0.dtype) for t in times
+    ]
+
+
+def _between_arrays(frame0: Any, frame1: Any, times: list[Fraction], model: str) -> "list[NDArray[Any]]":
+    import numpy as np
+    import torch
+
+    for frame in (frame0, frame1):
+        if not isinstance(frame, np.ndarray):
+            raise UsageError(f"frames are two NumPy arrays or two torch tensors, not {type(frame).__name__}.")
+        if frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
+            raise UsageError(f"a NumPy frame is H W 3; this one is {frame.shape}.")
+        if frame.dtype not in (np.uint8, np.uint16) and not np.issubdtype(frame.dtype, np.floating):
+            raise UsageError(f"a NumPy frame is uint8, uint16 or floating point; this one is {frame.dtype}.")
+    if frame0.shape != frame1.shape or frame0.dtype != frame1.dtype:
+        raise UsageError(f"the two frames differ: {frame0.shape} {frame0.dtype}, {frame1.shape} {frame1.dtype}.")
+    whole = np.issubdtype(frame0.dtype, np.integer)
+    white = np.iinfo(frame0.dtype).max if whole else 1
+    pair = [
+        torch.from_numpy(np.ascontiguousarray(frame.transpose(2, 0, 1), dtype=np.float32) / np.float32(white))[None]
+        for frame in (frame0, frame1)
+    ]
+    made = _render(pair[0], pair[1], times, model)
+    found = []
+    for t in times:
+        if t in (0, 1):
+            found.append((frame1 if t else frame0).copy())
+            continue
+        values = np.ascontiguousarray(made[t][0].permute(1, 2, 0).numpy()) * np.float32(white)
+        found.append((values.round().clip(0, white) if whole else values).astype(frame0.dtype))
+    return found
+
+
+def _render(frame0: "Tensor", frame1: "Tensor", times: list[Fraction], name: str) -> "dict[Fraction, Tensor]":
+    """Each time strictly between 0 and 1 → B 3 H W float32, from one `prepare`."""
+    import torch
+    import torch.nn.functional as F
+
+    from midframe.errors import ContractError
+    from midframe.models.adapt import Bisected
+
+    asked = sorted({t for t in times if 0 < t < 1})
+    model = _load(name, str(frame0.device))
+    contract = model.contract
+    if contract.inputs != (0, 1):
+        raise ContractError(f"{name} reads frames {contract.inputs} around a gap, not two; it needs interpolate().")
+    if contract.times is not None and any(t not in contract.times for t in asked):
+        model = Bisected(model, depth=BISECTION_DEPTH)
+    if not asked:
+        return {}
+    height, width = frame0.shape[-2:]
+    goal = [-(-max(side, contract.minimum) // contract.multiple) * contract.multiple for side in (height, width)]
+    pair = torch.cat((frame0, frame1)).detach()
+    if goal != [height, width]:
+        pair = F.pad(pair, (0, goal[1] - width, 0, goal[0] - height), mode="replicate")
+    with torch.no_grad():
+        state = model.prepare(pair.unflatten(0, (2, -1)).transpose(0, 1).contiguous())
+        return {t: model.render(state, float(t))[..., :height, :width].clone() for t in asked}
+
+
+@functools.lru_cache(maxsize=4)
+def _load(name: str, device: str) -> "Synthesizer":
+    from midframe.models.load import load
+
+    return load(name, device)
+
+
+def _as_time(t: Time) -> Fraction:
+    if not isinstance(t, float | int | Fraction) or not math.isfinite(t) or not 0 <= t <= 1:
+        raise UsageError(f"t is a number from 0 (the first frame) to 1 (the second), not {t!r}.")
+    return Fraction(t)
+
+
+def _as_field(name: str, value: Any, kind: Any) -> Any:
+    """`value` as the field stores it: numbers and paths become text where the field is text."""
+    words = tuple(word for word in get_args(kind) if isinstance(word, str))
+    if words:
+        if value not in words:
+            raise UsageError(f"{name}={value!r}: choose one of {', '.join(words)}.")
+        return value
+    optional = type(None) in get_args(kind)
+    if value is None and optional:
+        return None
+    types = [part for part in get_args(kind) if part is not type(None)] or [kind]
+    if str in types:
+        if isinstance(value, os.PathLike):
+            return os.fspath(value)
+        if isinstance(value, str | int | float | Fraction) and not isinstance(value, bool):
+            return str(value)
+        raise UsageError(f"{name}={value!r}: give text or a number.")
+    if bool in types:
+        if isinstance(value, bool):
+            return value
+        raise UsageError(f"{name}={value!r}: give True or False.")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UsageError(f"{name}={value!r}: give a number.")
+    if int in types and not isinstance(value, int):
+        raise UsageError(f"{name}={value!r}: give a whole number.")
+    return value
+
+
+def _check_numbers(job: InterpolateJob) -> None:
+    """Refuse numbers that no input could make sensible."""
+    from midframe.engine.plan import parse_factor, parse_rate, parse_time
+
+    if not job.input:
+        raise UsageError("no input: give a video file, a folder of images, or - for y4m on stdin.")
+    if job.factor is not None:
+        parse_factor(job.factor, "--factor")
+    if job.slow is not None:
+        parse_factor(job.slow, "--slow")
+    if job.fps is not None:
+        parse_rate(job.fps, Fraction(24))  # any rate will do to see whether source*2 can be read
+    if job.rate is not None:
+        parse_rate(job.rate)
+    if job.factor is not None and job.fps is not None:
+        raise UsageError("--factor and --fps both set the output rate: give one of them.")
+    start = parse_time(job.start_time, "--start") if job.start_time is not None else None
+    stop = parse_time(job.end_time, "--end-time") if job.end_time is not None else None
+    if stop is not None and stop <= (start or 0):
+        raise UsageError(f"--end-time {job.end_time} does not lie after --start {job.start_time or 0}.")
+    if job.crf is not None and not (math.isfinite(job.crf) and job.crf >= 0):
+        raise UsageError(f"--crf {job.crf:g}: give a number from 0, lower is better.")
+    if job.workers < 1:
+        raise UsageError(f"--workers {job.workers}: must be at least 1.")
+    for name in ("threads", "tile", "segment"):
+        if getattr(job, name) < 0:
+            raise UsageError(f"--{name} {getattr(job, name)}: must not be negative.")

@@ -1,0 +1,136 @@
+"""The command line: its commands, what it prints when something is wrong, and its exit codes.
+
+Commands import what they need when they run, so that help and mistakes are answered without torch or FFmpeg.
+"""
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+import midframe
+from midframe.cli.bench import bench
+from midframe.cli.check import check
+from midframe.cli.info import info
+from midframe.cli.interpolate import EXAMPLES, InterruptedJob, interpolate
+from midframe.cli.models import models
+from midframe.cli.options import job_options
+from midframe.cli.verify import verify
+from midframe.errors import MemoryLimitError, MidframeError, OutputError
+
+EXIT_CODES = {
+    0: "done, every promised frame is in the file",
+    1: "a bug in midframe",
+    2: "an option, a name or a combination that cannot be meant",
+    3: "the input cannot be read or holds no video",
+    4: "the input is damaged or breaks off (--allow-damaged goes on with what there is)",
+    5: "the output cannot be written",
+    6: "not enough memory",
+    7: "a model fails or its weights are missing",
+    8: "the finished file is not what was promised",
+    130: "interrupted; the same command goes on where it stopped",
+    143: "terminated; the same command goes on where it stopped",
+}
+EPILOG = "[bold]Exit codes[/bold]\n\n" + "\n\n".join(f"{code:>3}  {text}" for code, text in EXIT_CODES.items())
+BROKEN_PIPE = 141  # what a shell reports for a program ended by SIGPIPE
+
+app = typer.Typer(
+    name="midframe",
+    help="Video frames at any time: smoother, slower, or at another rate, with time, colour and sound kept right.",
+    epilog=EPILOG,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"midframe {midframe.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="On an error, also print where it was raised.")] = False,
+) -> None: ...
+
+
+app.command(epilog=EXAMPLES)(job_options(interpolate))
+app.command()(info)
+app.command()(models)
+app.command()(check)
+app.command()(job_options(verify))
+app.command()(bench)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit. Errors are one line on stderr, `midframe: error: ...`; see EXIT_CODES."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(run_command(given))
+
+
+def run_command(arguments: list[str]) -> int:
+    """Run one command line and return its exit code."""
+    # --debug may stand anywhere: it is added to a command that has just failed, usually at its end.
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a file name must not fail in a terminal of few letters
+    try:
+        code = app(arguments, prog_name="midframe", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "midframe"
+        return _fail(f"{error.format_message().rstrip('.')}. See `{command} --help`.", error.exit_code, debug)
+    except MidframeError as error:
+        return _fail(str(error), error.exit_code, debug)
+    except InterruptedJob as stop:
+        return _fail(str(stop), stop.exit_code, False)
+    except KeyboardInterrupt:
+        return _fail("interrupted.", 130, debug)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered for stdout has no reader either
+        return BROKEN_PIPE
+    except MemoryError:
+        return _fail("out of memory; try --workers 1, or --tile 512.", MemoryLimitError.exit_code, debug)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return _fail_bug(error, debug)
+        where = f"{error.filename}: " if error.filename else ""
+        text = f"{where}{error.strerror}. Make room, then run the same command again to go on."
+        return _fail(text, OutputError.exit_code, debug)
+    except Exception as error:
+        return _fail_bug(error, debug)
+
+
+def _fail(message: str, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"midframe: error: {_one_line(message)}", file=sys.stderr)
+    return code
+
+
+def _fail_bug(error: Exception, debug: bool) -> int:
+    hint = "" if debug else " --debug shows where."
+    return _fail(f"{type(error).__name__}: {error}. This is a bug in midframe.{hint}", 1, debug)
+
+
+def _one_line(message: str) -> str:
+    """A file name may hold line breaks and control characters; a message has none."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in message)
+
+
+if __name__ == "__main__":
+    main()

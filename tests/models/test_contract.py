@@ -1,0 +1,107 @@
+"""Every system of the catalogue does what its contract says, in its tiny variant."""
+
+import pytest
+import torch
+
+from midframe.errors import ContractError
+from midframe.models.catalogue import SYSTEMS, System
+from midframe.models.load import build
+from midframe.testing import check_synthesizer
+from midframe.types import Contract
+
+# phase goes through Lab and a pyramid and back: a still pair returns within rounding, not exactly
+STILL = {"phase": 2e-3}
+
+
+@pytest.mark.parametrize("row", [row for row in SYSTEMS if row.task == "interpolate"], ids=lambda row: row.name)
+def test_system_keeps_its_contract(row: System):
+    check_synthesizer(build(f"{row.name}/tiny"), still=STILL.get(row.name, 1e-6))
+
+
+@pytest.mark.parametrize("row", SYSTEMS, ids=lambda row: row.name)
+def test_catalogue_and_contract_agree_about_times(row: System):
+    assert (build(f"{row.name}/tiny").contract.times is None) == (row.times == "any")
+
+
+class Middle:
+    """A well-behaved stand-in; subclasses misbehave in one way each."""
+
+    contract = Contract(symmetric=True)
+
+    def prepare(self, frames, generator=None):
+        if frames.shape[2] != 3:
+            raise ContractError("three channels")
+        return {"frames": frames}
+
+    def render(self, state, t, size=None):
+        times = torch.as_tensor(t, dtype=torch.float32)
+        if not ((times > 0) & (times < 1)).all():
+            raise ContractError("0 < t < 1")
+        frames = state["frames"]
+        return torch.lerp(frames[:, 0], frames[:, 1], times.view(-1, 1, 1, 1))
+
+
+class Clamps(Middle):
+    def render(self, state, t, size=None):
+        return super().render(state, t).clamp(0, 1)
+
+
+class Remembers(Middle):
+    def prepare(self, frames, generator=None):
+        self.frames = super().prepare(frames)["frames"]
+        return {}
+
+    def render(self, state, t, size=None):
+        return super().render({"frames": self.frames}, t)
+
+
+class AnswersAnywhere(Middle):
+    def render(self, state, t, size=None):
+        return torch.lerp(state["frames"][:, 0], state["frames"][:, 1], torch.as_tensor(t).view(-1, 1, 1, 1))
+
+
+class Lopsided(Middle):
+    def render(self, state, t, size=None):
+        return super().render(state, t**3)
+
+
+class Random(Middle):
+    def prepare(self, frames, generator=None):
+        return super().prepare(frames + 0.1 * torch.rand(1))
+
+
+class Scribbles(Middle):
+    def prepare(self, frames, generator=None):
+        return super().prepare(frames.mul_(0.5))
+
+
+class MixesTheBatch(Middle):
+    def prepare(self, frames, generator=None):
+        return super().prepare(frames - frames.mean() + 0.5)
+
+
+class Crops(Middle):
+    def render(self, state, t, size=None):
+        return super().render(state, t)[..., 1:, :]
+
+
+def test_check_accepts_a_good_system():
+    check_synthesizer(Middle())
+
+
+@pytest.mark.parametrize(
+    ("system", "complaint"),
+    [
+        (Clamps, "still window"),
+        (Remembers, "another clip"),
+        (AnswersAnywhere, "not refused"),
+        (Lopsided, "symmetric"),
+        (Random, "two runs differ"),
+        (Scribbles, "writes into"),
+        (MixesTheBatch, "batch of two"),
+        (Crops, "shape"),
+    ],
+)
+def test_check_names_the_broken_claim(system, complaint):
+    with pytest.raises(AssertionError, match=complaint):
+        check_synthesizer(system())
