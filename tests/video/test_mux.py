@@ -129,7 +129,7 @@ def test_the_rate_24000_1001_is_exact_in_mp4(tmp_path):
         source(tmp_path / "source.mp4"), time_base=Fraction(1001, 24000), rate=Fraction(24000, 1001), audio="drop"
     )
     with av.open(str(made.path)) as file:
-        assert [f.pts * f.time_base for f in file.decode(video=0)] == [n * tick for n in range(COUNT)]
+        assert [f.pts * f.time_base for f in file.decode(video=0)] == [n * Fraction(1001, 24000) for n in range(COUNT)]
 
 
 def test_a_video_that_begins_late_stays_late(tmp_path):
