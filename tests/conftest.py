@@ -22,3 +22,19 @@ settings.load_profile("midframe")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     """The corpus, one folder a session; a file is made when a test first asks for it: `corpus["cfr-25-mp4"].path`."""
     return Corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture
+def work(tmp_path):
+    """work(source, "out.mkv", factor="2", ...) → Result; a quick model and lossless mkv unless told otherwise."""
+    from midframe.engine.job import InterpolateJob
+    from midframe.engine.run import run
+
+    def start(source, output="out.mkv", *, on_event=None, **options):
+        options.setdefault("model", "blend")
+        if str(output).endswith(".mkv"):
+            options.setdefault("codec", "ffv1")
+        target = output if output == "-" else str(tmp_path / output)
+        return run(InterpolateJob(input=str(source), output=target, **options), on_event)
+
+    return start

@@ -53,7 +53,9 @@ def interpolate(
     return run(job, on_event)
 
 
-def make_job(input: str | os.PathLike[str], output: str | os.PathLike[str] | None = None, **options: Any) -> InterpolateJob:
+def make_job(
+    input: str | os.PathLike[str], output: str | os.PathLike[str] | None = None, **options: Any
+) -> InterpolateJob:
     """A checked `InterpolateJob`: names, choices and numbers, all that can be known without the input.
 
     Raises UsageError naming the option, the limit and the nearest name.
@@ -117,6 +119,7 @@ def between(frame0: Any, frame1: Any, t: Time | Sequence[Time], *, model: str = 
 
     single = isinstance(t, float | int | Fraction)
     times = [_as_time(value) for value in ((t,) if isinstance(t, float | int | Fraction) else t)]
+    made: Sequence[Any]
     if isinstance(frame0, torch.Tensor) and isinstance(frame1, torch.Tensor):
         made = _between_tensors(frame0, frame1, times, model)
     else:
@@ -192,11 +195,11 @@ def _render(frame0: "Tensor", frame1: "Tensor", times: list[Fraction], name: str
         return {}
     height, width = frame0.shape[-2:]
     goal = [-(-max(side, contract.minimum) // contract.multiple) * contract.multiple for side in (height, width)]
-    pair = torch.cat((frame0, frame1)).detach()
+    pair = [frame0.detach(), frame1.detach()]
     if goal != [height, width]:
-        pair = F.pad(pair, (0, goal[1] - width, 0, goal[0] - height), mode="replicate")
+        pair = [F.pad(frame, (0, goal[1] - width, 0, goal[0] - height), mode="replicate") for frame in pair]
     with torch.no_grad():
-        state = model.prepare(pair.unflatten(0, (2, -1)).transpose(0, 1).contiguous())
+        state = model.prepare(torch.stack(pair, dim=1))
         return {t: model.render(state, float(t))[..., :height, :width].clone() for t in asked}
 
 

@@ -4,6 +4,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from types import FrameType
 from typing import Annotated, Any
 
@@ -14,18 +15,18 @@ from midframe.cli.progress import ProgressMode, make_reporter
 from midframe.engine.job import InterpolateJob
 
 EXAMPLES = escape(
-    "\n\n".join(
-        (
-            "Examples:",
-            "midframe interpolate clip.mp4                               twice the frames",
-            "midframe interpolate clip.mp4 -o smooth.mp4 --fps 60        any rate, exact",
-            "midframe interpolate clip.mp4 -o slow.mp4 --slow 4          slow motion, sound stretched",
-            "midframe interpolate phone.mp4 -o even.mp4 --fps 30         variable rate made constant",
-            "midframe interpolate scans/ -o film.mkv --rate 12 --fps 24  a folder of images",
-            "ffmpeg -i in.avi -f yuv4mpegpipe - | midframe interpolate - -o out.mkv",
-        )
-    )
+    """Examples:
+  midframe interpolate clip.mp4                          twice the frames
+  midframe interpolate clip.mp4 -o smooth.mp4 --fps 60   any rate, exact
+  midframe interpolate clip.mp4 -o slow.mp4 --slow 4     slow motion, sound too
+  midframe interpolate phone.mp4 --fps 30                variable rate made even
+  midframe interpolate scans/ -o film.mkv --rate 12      a folder of images
+  ffmpeg -i in.avi -f yuv4mpegpipe - | midframe interpolate - -o out.mkv
+
+Stopped (Ctrl-C, a power cut)? Run the same command again: it goes on."""
 )
+HELP = {field.name: escape(field.metadata["help"]) for field in fields(InterpolateJob)}
+SIGNALS = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 
 
 class InterruptedJob(Exception):
@@ -37,48 +38,39 @@ class InterruptedJob(Exception):
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, which is to end a job as cleanly as Ctrl-C does."""
+    """SIGTERM or SIGHUP, which are to end a job as cleanly as Ctrl-C does."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 def interpolate(
-    input: Annotated[
-        str, typer.Argument(metavar="IN", help=escape(InterpolateJob.__dataclass_fields__["input"].metadata["help"]))
-    ],
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="OUT",
-            help=escape(InterpolateJob.__dataclass_fields__["output"].metadata["help"]),
-            rich_help_panel="Options",
-        ),
-    ] = None,
+    input: Annotated[str, typer.Argument(metavar="IN", help=HELP["input"])],
+    output: Annotated[str | None, typer.Option("-o", "--output", metavar="OUT", help=HELP["output"])] = None,
     progress: Annotated[
-        ProgressMode, typer.Option("--progress", help="On stderr: a bar, lines of JSON, or none; auto asks the terminal.")
+        ProgressMode,
+        typer.Option("--progress", help="On stderr: a bar, lines of JSON, or none; auto: a bar on a terminal, else JSON."),
     ] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
     **options: Any,
 ) -> None:
-    """Make a video smoother (--factor, --fps) or slower (--slow). Sound, subtitles and colour come along."""
+    """Make a video smoother (--factor, --fps) or slower (--slow); sound, subtitles and colour come along."""
     from midframe.api import make_job
 
     job = make_job(input, output, **options)  # refuses before torch is loaded
     from midframe.engine.run import run
 
     def summary(text: str) -> None:
-        print(text, file=sys.stderr if output == "-" else sys.stdout)
+        print(text, file=sys.stderr if "-" in (input, output) else sys.stdout)
 
     with make_reporter(progress, quiet=quiet, summary=summary) as reporter:
         try:
             with _terminable():
                 result = run(job, reporter)
         except KeyboardInterrupt as stop:
-            terminated = isinstance(stop, Terminated)
-            raise InterruptedJob(
-                describe_stop(job, reporter.at, "Terminated" if terminated else "Interrupted"),
-                143 if terminated else 130,
-            ) from None
+            what, code = ("Terminated", 128 + stop.number) if isinstance(stop, Terminated) else ("Interrupted", 130)
+            raise InterruptedJob(describe_stop(job, reporter.at, what), code) from None
         reporter.finish(result)
 
 
@@ -92,13 +84,18 @@ def describe_stop(job: InterpolateJob, at: tuple[int, int] | None, what: str) ->
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM raise `Terminated` for a while."""
+    """Let SIGTERM and SIGHUP raise `Terminated` for a while, unless they are ignored (nohup)."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise Terminated
+        raise Terminated(number)
 
-    before = signal.signal(signal.SIGTERM, stop)
+    known = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in known}
+    heeded = [number for number in known if before[number] in (signal.SIG_DFL, signal.default_int_handler)]
+    for number in heeded:
+        signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number in heeded:
+            signal.signal(number, before[number])

@@ -1,9 +1,9 @@
 """One flag for every field of `InterpolateJob`: name, panel of the help, text and choices come from here and there."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import fields
-from typing import Annotated, Any, get_args
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -25,12 +25,12 @@ METAVARS = {
 }  # fmt: skip
 
 
-def job_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command a flag for every option of a job. They arrive in its `**options`, under the fields' names.
+def job_options(command: Callable[..., None], names: Collection[str] | None = None) -> Callable[..., None]:
+    """Give a command a flag for every option of a job, or for `names`. They arrive in its `**options` by field name.
 
     The command's own parameters stay as they are; input and output, which are arguments, are the command's affair.
     """
-    panels = {name: panel for panel, names in PANELS.items() for name in names}
+    panels = {name: panel for panel, listed in PANELS.items() for name in listed if names is None or name in names}
     own = [p for p in inspect.signature(command).parameters.values() if p.kind is not p.VAR_KEYWORD]
     added = []
     for field in sorted((f for f in fields(InterpolateJob) if f.name in panels), key=lambda f: [*panels].index(f.name)):
@@ -41,10 +41,9 @@ def job_options(command: Callable[..., None]) -> Callable[..., None]:
             metavar=METAVARS.get(field.name),
             show_default=field.default not in (None, False, 0) and field.type is not bool,
         )
+        kind = Annotated[field.type, option]
         added.append(
-            inspect.Parameter(
-                field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=Annotated[field.type, option]
-            )
+            inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=kind)
         )
     parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
     command.__signature__ = inspect.Signature([*parameters, *added])  # type: ignore[attr-defined]
@@ -55,11 +54,6 @@ def job_options(command: Callable[..., None]) -> Callable[..., None]:
 def flag(name: str) -> str:
     """The flag of a field: "start_time" → "--start"."""
     return "--" + RENAMED.get(name, name).replace("_", "-")
-
-
-def choices(annotation: Any) -> tuple[str, ...]:
-    """The words a Literal field allows; empty for any other field."""
-    return tuple(value for value in get_args(annotation) if isinstance(value, str))
 
 
 def _declare(name: str) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ JSON lines are events of `engine.job` with their name under "event": started, pr
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +15,8 @@ from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from midframe.engine import job
 
@@ -126,9 +128,8 @@ class Bar:
         match event:
             case job.Started():
                 done = f", {event.done} done by an earlier run" if event.done else ""
-                self._say(
-                    f"{event.model}: {event.source_frames} frames → {event.frames} at {event.rate}, {event.encoder}{done}"
-                )
+                work = f"{event.source_frames} frames → {event.frames} at {event.rate}"
+                self._say(f"{event.model}: {work}, {event.encoder}{done}")
                 self._bar.start_task(self._task)
                 self._bar.update(self._task, total=event.frames, completed=event.done)
             case job.Progress():
@@ -151,6 +152,22 @@ class Bar:
 
     def _say(self, text: str) -> None:
         self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def counting(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr for work that is only counted: call it with (done, total). Shows nothing off a terminal."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=quiet or not sys.stderr.isatty(),
+        transient=True,
+    ) as bar:
+        task = bar.add_task(escape(what), total=1)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def format_result(result: job.Result) -> str:

@@ -60,8 +60,12 @@ class Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._lock is not None:
-            self._lock.release()
+        if self._lock is None:
+            return
+        idle = self.folder.is_dir() and all(path.name == "lock" for path in self.folder.iterdir())
+        self._lock.release()
+        if idle:  # the job was refused before any work was done
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def begin(self, fingerprint: dict[str, Any], *, anew: bool) -> dict[int, Record]:
         """Start or go on. Returns the segments that are already there whole.
@@ -117,10 +121,10 @@ class Journal:
                 path.unlink()
 
     def remove(self) -> None:
-        """The job is finished: the folder goes."""
-        if self._lock is not None:
-            self._lock.release()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """The job is finished: its files go, and the folder with the lock."""
+        for path in self.folder.iterdir():
+            if path.name != "lock":
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
     def _read(self) -> dict[int, Record]:
         done: dict[int, Record] = {}

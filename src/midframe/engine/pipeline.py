@@ -23,10 +23,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from midframe.analysis.cuts import find_cuts
-from midframe.analysis.duplicates import MAX_RUN, bridge_keys, find_duplicates
-from midframe.analysis.glance import CONTEXT, Glance, glance
-from midframe.analysis.overlays import overlay_mask
+from midframe.analysis.cuts import is_cut
+from midframe.analysis.duplicates import MAX_RUN, is_bridged
+from midframe.analysis.glance import CONTEXT, Glance, Pairs, glance
+from midframe.analysis.overlays import find_overlay
 from midframe.engine.job import InterpolateJob
 from midframe.engine.journal import Journal, Record
 from midframe.engine.plan import Action, Copy, CutSet, KeySet, Mix, Plan, Render, Segment, decide
@@ -202,14 +202,14 @@ class WriteBehind:
 
 
 class Marks:
-    """Cuts and bridged repeats, found gap by gap as the window moves. Forgets what lies behind."""
+    """Cuts, bridged repeats and overlays, found gap by gap as the window moves. Forgets what lies behind."""
 
     def __init__(self, setup: Setup, window: Window) -> None:
-        self._job, self._window = setup.job, window
+        self._job, self._plan = setup.job, setup.plan
         self._listed = setup.cut_list
+        self._pairs = Pairs(lambda index: window[index].glance)
         self._cuts: dict[int, bool] = {}
         self._repeats: dict[int, bool] = {}
-        self._plan = setup.plan
 
     def around(self, i: int) -> tuple[CutSet, KeySet]:
         """Marks of the frames that slots in gap `i` can depend on."""
@@ -217,6 +217,7 @@ class Marks:
         for known in (self._cuts, self._repeats):
             for old in [k for k in known if k < low]:
                 del known[old]
+        self._pairs.forget(low - CONTEXT)
         cuts = frozenset(g for g in range(low, high) if self._cut(g))
         repeats = frozenset(f for f in range(low, high) if self._repeat(f))
         return CutSet(cuts), KeySet(repeats)
@@ -224,27 +225,27 @@ class Marks:
     def is_cut(self, gap: int) -> bool:
         return self._cuts.get(gap, False)
 
+    def overlay(self, gap: int) -> NDArray[np.bool_] | None:
+        """Pixels that stand still in `gap` while what is around them moves, H W; None if there are none."""
+        return find_overlay(self._pairs, gap, self._plan.first, self._plan.stop)
+
     def _cut(self, gap: int) -> bool:
-        if self._job.cuts == "ignore" and self._listed is None:
+        if self._listed is None and self._job.cuts == "ignore":
             return False
         if gap not in self._cuts:
             if self._listed is not None:
                 self._cuts[gap] = gap in self._listed
-            elif gap + 1 >= self._plan.stop:
-                self._cuts[gap] = False
             else:
-                low = max(gap - CONTEXT, self._plan.first)
-                self._cuts[gap] = find_cuts(self._window.glances(low, gap + CONTEXT + 2))[gap - low]
+                within = gap + 1 < self._plan.stop
+                self._cuts[gap] = within and is_cut(self._pairs, gap, self._plan.first, self._plan.stop)
         return self._cuts[gap]
 
     def _repeat(self, frame: int) -> bool:
         if self._job.duplicates == "keep":
             return False
         if frame not in self._repeats:
-            low = max(frame - CONTEXT, self._plan.first)
-            glances = self._window.glances(low, frame + CONTEXT + 1)
-            bridged = bridge_keys(find_duplicates(glances), MAX_RUN, cadence=self._job.duplicates == "auto")
-            self._repeats[frame] = frame > self._plan.first and bridged[frame - low]
+            cadence = self._job.duplicates == "auto"
+            self._repeats[frame] = is_bridged(self._pairs, frame, self._plan.first, self._plan.stop, cadence=cadence)
         return self._repeats[frame]
 
 
@@ -314,7 +315,7 @@ class Pipeline:
         margin = CONTEXT + MAX_RUN + self._reach
         for i in range(segment.start, segment.stop):
             slots = range(plan.first_slot(i), plan.first_slot(i + 1))
-            self._window.need(i - margin, i + margin + 2)
+            self._window.need(i - margin, i + margin + 3)
             cuts, keys = self._marks.around(i)
             if cuts.is_cut(i):
                 tally.cuts.add(i)
@@ -387,9 +388,7 @@ class Pipeline:
 
     def _mask(self, left: int, right: int) -> NDArray[np.bool_] | None:
         if (left, right) not in self._masks:
-            low = max(left - CONTEXT, self._setup.plan.first)
-            glances = self._window.glances(low, right + CONTEXT + 1)
-            masks = [overlay_mask(glances, gap - low) for gap in range(left, right)]
+            masks = [self._marks.overlay(gap) for gap in range(left, right)]
             found = [m for m in masks if m is not None]
             # A bridged pair spans several gaps: what is kept must be static in all of them.
             self._masks[left, right] = np.logical_and.reduce(found) if found and len(found) == len(masks) else None

@@ -6,14 +6,17 @@ segment tried again, twice; a segment that kills three workers ends the job. Wor
 
 import multiprocessing
 import os
-import queue
 import signal
 import threading
 import time
-from collections import deque
+import traceback
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -26,6 +29,7 @@ from midframe.engine.plan import Segment
 from midframe.errors import MidframeError, ModelError
 from midframe.models.load import load
 
+CONTEXT = multiprocessing.get_context("spawn")
 TRIES = 3
 REPORT_EVERY = 0.2  # seconds between progress events
 RATE_OVER = 10.0  # seconds that the reported rate looks back
@@ -83,131 +87,133 @@ def limit_threads(setup: Setup) -> None:
 
 def _here(setup: Setup, journal: Journal, todo: list[Segment], meter: Meter) -> Iterable[Record]:
     limit_threads(setup)
-    pipeline = Pipeline(setup, load(setup.job.model))
-    try:
+    with closing(Pipeline(setup, load(setup.job.model))) as pipeline:
         for segment in todo:
             yield pipeline.run(segment, journal, meter.add)
-    finally:
-        pipeline.close()
 
 
 @dataclass(slots=True)
 class Worker:
-    """A process, the queue it takes segments from, and the segment it is busy with."""
+    """A process, our end of the pipe to it, and the segment it is busy with."""
 
     process: BaseProcess
-    tasks: Any
+    pipe: Any
     busy: Segment | None = None
     frames: int = 0  # of the busy segment, already counted by the meter
 
 
 @dataclass(slots=True)
 class Pool:
-    """The running workers and what is left to do."""
+    """The running workers and what is left to do. Each has a pipe of its own: one that dies takes no lock with it."""
 
+    setup: Setup
+    folder: Path
     todo: deque[Segment]
-    workers: dict[int, Worker] = field(default_factory=dict)
-    deaths: dict[int, int] = field(default_factory=dict)  # segment number → workers it has cost
+    workers: list[Worker] = field(default_factory=list)
+    deaths: Counter[int] = field(default_factory=Counter)  # segment number → workers it has cost
 
-
-def _shared(setup: Setup, journal: Journal, todo: list[Segment], count: int, meter: Meter) -> Iterable[Record]:
-    context = multiprocessing.get_context("spawn")
-    answers = context.Queue()
-    pool = Pool(deque(todo))
-
-    def hire(name: int) -> None:
-        tasks = context.SimpleQueue()
-        process = context.Process(
-            target=_work,
-            args=(name, setup, journal.folder, tasks, answers, os.getpid()),
-            name=f"midframe-worker-{name}",
+    def hire(self) -> None:
+        ours, theirs = CONTEXT.Pipe()
+        process = CONTEXT.Process(
+            target=_work, args=(self.setup, self.folder, theirs, os.getpid()), name="midframe-worker", daemon=True
         )
         process.start()
-        pool.workers[name] = Worker(process, tasks)
-        feed(name)
+        theirs.close()  # so that the pipe ends when the worker does
+        worker = Worker(process, ours)
+        self.workers.append(worker)
+        self.feed(worker)
 
-    def feed(name: int) -> None:
-        worker = pool.workers[name]
-        worker.busy, worker.frames = (pool.todo.popleft() if pool.todo else None), 0
-        worker.tasks.put(worker.busy)
+    def feed(self, worker: Worker) -> None:
+        """Give a worker its next segment, or None: there is no more."""
+        worker.busy, worker.frames = (self.todo.popleft() if self.todo else None), 0
+        with suppress(BrokenPipeError, ConnectionResetError):  # it has died: `wait` will tell
+            worker.pipe.send(worker.busy)
 
-    next_name = 0
-    try:
-        for _ in range(count):
-            hire(next_name)
-            next_name += 1
-        while any(worker.busy is not None for worker in pool.workers.values()):
-            try:
-                kind, name, value = answers.get(timeout=0.5)
-            except queue.Empty:
-                for name, worker in list(pool.workers.items()):
-                    if worker.process.is_alive() or worker.busy is None:
-                        continue
-                    meter.add(-worker.frames)
-                    number = worker.busy.number
-                    pool.deaths[number] = pool.deaths.get(number, 0) + 1
-                    if pool.deaths[number] >= TRIES:
-                        raise ModelError(
-                            f"segment {number} ended {TRIES} workers (last exit code {worker.process.exitcode}); "
-                            "is there enough memory? Try --workers 1."
-                        ) from None
-                    pool.todo.appendleft(worker.busy)
-                    del pool.workers[name]
-                    hire(next_name)
-                    next_name += 1
-                continue
-            if name not in pool.workers:  # the last words of a worker that has been replaced
-                continue
-            if kind == "frame":
-                pool.workers[name].frames += value
-                meter.add(value)
-            elif kind == "record":
-                yield value
-                feed(name)
-            else:
-                raise value
-    finally:
-        for worker in pool.workers.values():
+    def bury(self, worker: Worker) -> None:
+        """Put a dead worker's segment back and hire another. Raises ModelError if that segment has killed TRIES."""
+        self.workers.remove(worker)
+        worker.process.join()
+        if worker.busy is None:
+            return
+        number = worker.busy.number
+        self.deaths[number] += 1
+        if self.deaths[number] >= TRIES:
+            raise ModelError(
+                f"segment {number} ended {TRIES} workers (last exit code {worker.process.exitcode}); "
+                "is there enough memory? Try --workers 1."
+            )
+        self.todo.appendleft(worker.busy)
+        self.hire()
+
+    def dismiss(self) -> None:
+        for worker in self.workers:
             if worker.busy is not None:
                 worker.process.terminate()
-        for worker in pool.workers.values():
+        for worker in self.workers:
             worker.process.join(timeout=10)
             if worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()
+            worker.pipe.close()
+
+
+def _shared(setup: Setup, journal: Journal, todo: list[Segment], count: int, meter: Meter) -> Iterable[Record]:
+    pool = Pool(setup, journal.folder, deque(todo))
+    try:
+        for _ in range(count):
+            pool.hire()
+        while busy := {worker.pipe: worker for worker in pool.workers if worker.busy is not None}:
+            for pipe in wait(list(busy)):
+                worker = busy[pipe]
+                try:
+                    value = worker.pipe.recv()
+                except (EOFError, ConnectionResetError):
+                    meter.add(-worker.frames)
+                    pool.bury(worker)
+                    continue
+                if isinstance(value, BaseException):
+                    raise value
+                if isinstance(value, Record):
+                    yield value
+                    pool.feed(worker)
+                else:
+                    worker.frames += value
+                    meter.add(value)
+    finally:
+        pool.dismiss()
         for leftover in journal.folder.glob("*.part"):
             leftover.unlink(missing_ok=True)
 
 
-def _work(name: int, setup: Setup, folder: Any, tasks: Any, answers: Any, parent: int) -> None:
-    """Life of a worker: take segments until told None. Errors go to the parent as values."""
+def _work(setup: Setup, folder: Path, pipe: Any, parent: int) -> None:
+    """Life of a worker: take segments until told None; answer numbers of frames, a Record each, or what went wrong."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends Ctrl-C to all; the parent decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _follow(parent)
+    pending = 0
+
+    def count() -> None:
+        nonlocal pending
+        pending += 1
+        if pending >= 4:
+            pipe.send(pending)
+            pending = 0
+
     try:
         limit_threads(setup)
         journal = Journal.at(folder)
-        pipeline = Pipeline(setup, load(setup.job.model))
-        pending = 0
-
-        def count() -> None:
-            nonlocal pending
-            pending += 1
-            if pending >= 4:
-                answers.put(("frame", name, pending))
+        with closing(Pipeline(setup, load(setup.job.model))) as pipeline:
+            while (segment := pipe.recv()) is not None:
+                record = pipeline.run(segment, journal, count)
+                pipe.send(pending)
                 pending = 0
-
-        while (segment := tasks.get()) is not None:
-            record = pipeline.run(segment, journal, count)
-            answers.put(("frame", name, pending))
-            pending = 0
-            answers.put(("record", name, record))
-        pipeline.close()
+                pipe.send(record)
     except MidframeError as error:
-        answers.put(("error", name, error))
-    except Exception as error:
-        import traceback
-
-        answers.put(("error", name, RuntimeError(f"{error}\n{traceback.format_exc()}")))
+        pipe.send(error)
+    except (
+        Exception
+    ) as error:  # the parent raises it: our slip must not look like a dead worker
+        pipe.send(RuntimeError(f"{error}\n{traceback.format_exc()}"))
 
 
 def _follow(parent: int) -> None:

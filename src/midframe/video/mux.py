@@ -44,6 +44,7 @@ MP4_KEYS = {
     "episode_sort", "media_type", "hd_video", "gapless_playback", "compilation", "track", "disc", "location",
     "creation_time", "tempo", "make", "model", "rating", "performer", "author", "year", "timecode",
 }  # fmt: skip
+LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +319,9 @@ class _Join:
         rate = nearest_rate(route.codec, int(context.sample_rate))
         target = out.add_stream(route.codec, rate=rate)
         layout = context.layout.name
-        target.codec_context.layout = layout if "channels" not in layout else context.layout.nb_channels
+        if "channels" in layout:  # a file that counts its channels but does not name them: FFmpeg's own guess
+            layout = LAYOUTS.get(int(context.layout.nb_channels), layout)
+        target.codec_context.layout = layout
         target.codec_context.time_base = Fraction(1, rate)
         if route.codec in ("aac", "libopus"):
             target.codec_context.bit_rate = BIT_RATE * max(1, int(context.layout.nb_channels))

@@ -172,10 +172,13 @@ def choose_encoder(
     segment_codec = "ffv1" if codec in JOINED_BY_DECODING else codec
     encoder = "libx264rgb" if segment_codec == "h264" and stored == "rgb24" else ENCODERS[segment_codec]
     nominal = rate or info.declared_rate or Fraction(25)
+    options = _options(segment_codec, crf, preset, stored, colour, info.hdr, threads, time_base, nominal)
+    if segment_codec == "ffv1" and min(info.width, info.height) < 4:
+        options["slices"] = "1"  # it cannot cut a picture smaller than this into four
     return EncoderSettings(
         codec=codec,
         encoder=encoder,
-        options=_options(segment_codec, crf, preset, stored, colour, info.hdr, threads, time_base, nominal),
+        options=options,
         pix_fmt=working,
         stored=stored,
         width=info.width,
