@@ -1,8 +1,8 @@
 """The demo's film as a function of continuous time, so that the true picture between two frames is known exactly.
 
 Two shots with a hard cut between them. In each the camera drifts and zooms over a photograph while a ball, cut from
-another photograph, bounces and spins in front of it and hides what is behind. Letterbox bars and a title stand still.
-Each time the ball touches the ground there is a click in the sound.
+another photograph, bounces and spins in front of it and hides what is behind. Letterbox bars and a title over the
+picture stand still. Each time the ball touches the ground there is a click in the sound.
 
 The photographs come with scikit-image's wheel and are free to use: coffee (Rachel Michetti, CC0), chelsea (Stefan van
 der Walt, CC0), rocket (SpaceX, CC0) and hubble_deep_field (NASA/ESA, public domain).
@@ -56,8 +56,8 @@ def shots() -> tuple[Shot, Shot]:
     cat = data.chelsea()[10:290, 90:370]
     stars = data.hubble_deep_field()[200:700, 250:750]
     return (
-        Shot(data.coffee(), cat, (1.75, 0.06), (300, 205), (9, -6), 230, 250, 88, 0.22),
-        Shot(data.rocket(), stars, (1.75, -0.05), (330, 215), (-12, 5), 1400, -310, 74, -0.35),
+        Shot(data.coffee(), cat, (2.05, 0.08), (280, 205), (30, -12), 230, 250, 88, 0.22),
+        Shot(data.rocket(), stars, (2.0, -0.06), (400, 205), (-32, 10), 1400, -310, 74, -0.35),
     )
 
 
@@ -87,7 +87,7 @@ def paint(film: tuple[Shot, Shot], time: float) -> Picture:
 
     picture[:BAR] = picture[HEIGHT - BAR :] = 0
     whole: Picture = np.clip(np.round(picture), 0, 255).astype(np.uint8)
-    place = (WIDTH - 190, HEIGHT - 18)
+    place = (28, BAR + 48)
     cv2.putText(whole, "midframe", place, cv2.FONT_HERSHEY_DUPLEX, 1.1, (235, 235, 235), 2, cv2.LINE_AA)
     return whole
 
@@ -116,7 +116,7 @@ def sound() -> NDArray[np.float32]:
     samples = 0.02 * np.sin(2 * np.pi * 220 * t)
     for click in click_times():
         since = t - click
-        samples += np.where(since >= 0, 0.7 * np.exp(-since * 300) * np.cos(2 * np.pi * 1500 * since), 0)
+        samples += (since >= 0) * 0.7 * np.exp(-300 * np.maximum(since, 0)) * np.cos(2 * np.pi * 1500 * since)
     return samples.astype(np.float32)
 
 

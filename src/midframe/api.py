@@ -72,9 +72,7 @@ def make_job(
             hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(known)}."
             raise UsageError(f"no option is called {name!r}. {hint}")
         given[name] = _as_field(name, value, known[name].type)
-    job = InterpolateJob(
-        input=os.fspath(input), output=os.fspath(output) if output is not None else None, **given
-    )
+    job = InterpolateJob(input=os.fspath(input), output=os.fspath(output) if output is not None else None, **given)
     _check_numbers(job)
     from midframe.models.catalogue import resolve
 

@@ -10,7 +10,8 @@ MidframeError
 ├── ModelError          7   weights missing or wrong, a model that fails
 └── VerifyError         8   the finished file is not what was promised
 
-The number is the exit code of the command line. 0 is success, 1 an internal bug, 130 interrupted (resumable).
+The number is the exit code of the command line. 0 is success, 1 an internal bug, 130 interrupted (resumable; 143 by
+SIGTERM, 129 by SIGHUP), 141 a reader of stdout that went away.
 A message names the thing, the limit and the way out, in one line.
 """
 

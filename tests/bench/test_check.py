@@ -102,10 +102,10 @@ def test_a_clip_that_cannot_be_checked_is_refused():
 
 
 def test_the_plot_is_a_picture(tmp_path):
-    scores = check_clip(fade(9, wrong={3: 5}), Lerp()).scores
+    scores = {"dis": check_clip(fade(9, wrong={3: 5}), Lerp()).scores, "none": ()}
     plot_scores(scores, tmp_path / "psnr.png", title="cost $5 to $9: 映画.mp4")
     assert (tmp_path / "psnr.png").read_bytes().startswith(b"\x89PNG")
-    plot_scores((), tmp_path / "none.png")
+    plot_scores({}, tmp_path / "none.png")
     with pytest.raises(OutputError):
         plot_scores(scores, tmp_path / "psnr.nonsense")
     with pytest.raises(OutputError):

@@ -21,6 +21,7 @@ from midframe.errors import InputError
 
 THRESHOLD = 9.0  # 8-bit codes left after compensation, below which nothing is a cut
 RATIO = 3.0  # times the neighbourhood's median change
+FLOOR = 0.5  # 8-bit codes added to the neighbourhood's change, so that noise after a still does not count
 BESIDE = 5  # gaps on either side that make the neighbourhood
 RETURN = 3  # frames within which a flash is over
 
@@ -38,7 +39,7 @@ def is_cut(pairs: Pairs, gap: int, first: int, stop: int) -> bool:
         return False
     near = range(max(gap - BESIDE, first), min(gap + BESIDE + 1, stop - 1))
     beside = [pairs.measure(measure_change, g, g + 1) for g in near if g != gap]
-    if beside and here < RATIO * float(np.median(beside)):
+    if beside and here < RATIO * (float(np.median(beside)) + FLOOR):
         return False
     before = range(max(gap - RETURN + 1, first), gap + 1)
     after = range(gap + 1, min(gap + RETURN + 1, stop))

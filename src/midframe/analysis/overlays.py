@@ -1,15 +1,35 @@
-"""Letterbox bars and static overlays: pixels that stand still while the picture around them moves."""
+"""Letterbox bars and static overlays: pixels that stand still while the picture around them moves.
+
+1. A pixel is still if its luma agrees in each of RUN gaps in a row, the asked one among them.
+2. Bars: rows and columns at the border that are still throughout and largely black.
+3. Overlays: still pixels of strong contrast (letters, the edges of a logo) are gathered into blobs; a blob is an overlay
+   if most of what borders on it moves. A still background touches mostly still or flat pixels, or fills the frame; the
+   flat inside of a moving object has no still edges. What a blob covers is kept where it is still.
+
+Blobs are found at a quarter of the size; the mask is exact to the pixel.
+"""
 
 from collections.abc import Sequence
+from functools import reduce
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from midframe.analysis.glance import CONTEXT, Glance, Pairs
+from midframe.analysis.glance import Glance, Pairs
 
-RUN = 6  # gaps in a row, the asked one among them, over which a pixel must stand still
-TOLERANCE = 3  # 8-bit codes
+RUN = 6  # gaps in a row over which a pixel must stand still
+SHORTEST = 3  # of a film that has fewer
+TOLERANCE = 3  # 8-bit codes; more than the encoder's noise on a still letter, less than motion makes of an edge in RUN gaps
+CONTRAST = 32  # 8-bit codes between the darkest and the lightest of 3x3 pixels that make an edge
+CELL = 4  # pixels, the side of the cells in which blobs are found
+MOVING_RING = 0.5  # part of an overlay's border that must move
+SOLID = 0.5  # part of the contrast inside a blob that must stand still
+LARGEST = 0.12  # of the frame; larger still regions are background
+FEWEST = 24  # still edge pixels that make a blob
+DARK = 40  # 8-bit codes; black is 16, or 0 in full range
+BLACK_PART = 0.4  # of a bar's row; the rest may be subtitles
+BAR_LIMIT = 0.36  # of the side: 9:16 in 16:9 leaves 0.342
 
 
 def overlay_mask(glances: Sequence[Glance], gap: int) -> NDArray[np.bool_] | None:
@@ -19,9 +39,105 @@ def overlay_mask(glances: Sequence[Glance], gap: int) -> NDArray[np.bool_] | Non
 
 def find_overlay(pairs: Pairs, gap: int, first: int, stop: int) -> NDArray[np.bool_] | None:
     """`overlay_mask` of a film of frames [first, stop)."""
-    return None
+    run = min(RUN, stop - 1 - first)
+    if run < SHORTEST:
+        return None
+    here = pairs.look(gap)
+    width = here.luma.shape[1]
+    still = np.unpackbits(_still_for(pairs, gap, first, stop, run), axis=1, count=width)
+    mask = _bars(here, still)
+    _add_overlays(here, still, mask)
+    return mask.view(np.bool_) if mask.any() else None
 
 
 def measure_stillness(a: Glance, b: Glance) -> NDArray[np.uint8]:
-    """Bits of the pixels whose luma agrees, packed along the width."""
-    return np.packbits(cv2.absdiff(a.luma, b.luma) <= TOLERANCE * a.unit, axis=1)
+    """Bits of the pixels whose luma agrees, packed along the width: H ceil(W/8)."""
+    apart = cv2.absdiff(a.luma, b.luma)
+    return np.packbits(apart <= TOLERANCE * a.unit, axis=1)
+
+
+def _still_for(pairs: Pairs, gap: int, first: int, stop: int, run: int) -> NDArray[np.uint8]:
+    """Packed bits of the pixels that are still in `run` gaps in a row that hold `gap`."""
+    low, high = max(gap - run + 1, first), min(gap + run, stop - 1)  # gaps [low, high)
+    bits = {g: pairs.measure(measure_stillness, g, g + 1) for g in range(low, high)}
+    back, ahead = {gap: bits[gap]}, {gap: bits[gap]}
+    for g in range(gap - 1, low - 1, -1):
+        back[g] = back[g + 1] & bits[g]
+    for g in range(gap + 1, high):
+        ahead[g] = ahead[g - 1] & bits[g]
+    runs = [back[g] & ahead[g + run - 1] for g in back if g + run - 1 in ahead]
+    return reduce(np.bitwise_or, runs)
+
+
+def _bars(here: Glance, still: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """1 on the still pixels of bars at the four sides."""
+    mask = np.zeros_like(still)
+    height, width = still.shape
+    for axis, side in ((1, height), (0, width)):
+        limit = int(BAR_LIMIT * side)
+        for end in (False, True):
+            strip = slice(side - limit, side) if end else slice(0, limit)
+            where = (strip, slice(None)) if axis == 1 else (slice(None), strip)
+            edge = (-1 if end else 0,)
+            line = here.luma[edge[0]] if axis == 1 else here.luma[:, edge[0]]
+            if (line > DARK * here.unit).mean() > 1 - BLACK_PART:
+                continue  # most sides of most films end here
+            dark = (here.luma[where] <= DARK * here.unit).mean(axis=axis)
+            steady = still[where].mean(axis=axis)
+            bar = (dark >= BLACK_PART) & (steady >= 0.995)
+            if end:
+                bar = bar[::-1]
+            depth = int(np.argmin(bar)) if not bar.all() else 0  # no edge: a dark picture, not a bar
+            if depth:
+                strip = slice(side - depth, side) if end else slice(0, depth)
+                where = (strip, slice(None)) if axis == 1 else (slice(None), strip)
+                mask[where] = still[where]
+    return mask
+
+
+def _add_overlays(here: Glance, still: NDArray[np.uint8], mask: NDArray[np.uint8]) -> None:
+    """Set `mask` on still overlays."""
+    height, width = still.shape
+    size = (-(-width // CELL), -(-height // CELL))
+    contrast = cv2.morphologyEx(here.luma, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > CONTRAST * here.unit
+    edges = contrast.view(np.uint8)
+    still_edges = edges & still
+    if int(still_edges.sum()) < FEWEST:
+        return
+    held = _per_cell(still_edges, size)
+    all_edges = _per_cell(edges, size)
+    moving = _per_cell(1 - still, size)
+    bars = _per_cell(mask, size)
+    held[bars > 0] = 0
+    reach = max(3, height // (60 * CELL)) | 1
+    blobs = cv2.morphologyEx((held > 0).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((reach, reach), np.uint8))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(blobs, connectivity=8, ltype=cv2.CV_16U)
+    if count < 2:
+        return
+    ring = cv2.dilate(labels, np.ones((5, 5), np.uint8))
+    ring[(labels > 0) | (bars > 0)] = 0
+    around = np.bincount(ring.ravel(), minlength=count)
+    moved = np.bincount(ring.ravel(), weights=(moving > 0.5).ravel(), minlength=count)
+    inside = np.bincount(labels.ravel(), weights=held.ravel(), minlength=count)
+    contrast_inside = np.bincount(labels.ravel(), weights=all_edges.ravel(), minlength=count)
+    good = (
+        (inside * CELL * CELL >= FEWEST)
+        & (inside >= SOLID * contrast_inside)
+        & (moved >= MOVING_RING * np.maximum(around, 1))
+        & (stats[:, cv2.CC_STAT_AREA] <= LARGEST * labels.size)
+    )
+    good[0] = False
+    if not good.any():
+        return
+    kept = cv2.resize(good[labels].view(np.uint8), (size[0] * CELL, size[1] * CELL), interpolation=cv2.INTER_NEAREST)
+    np.bitwise_or(mask, kept[:height, :width] & still, out=mask)
+
+
+def _per_cell(plane: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Mean of a plane of zeros and ones in each cell; the last row and column of cells repeat the edge."""
+    height, width = plane.shape
+    down, across = size[1] * CELL - height, size[0] * CELL - width
+    if down or across:
+        plane = cv2.copyMakeBorder(plane, 0, down, 0, across, cv2.BORDER_REPLICATE)
+    small = cv2.resize(plane * np.uint8(255), size, interpolation=cv2.INTER_AREA)
+    return small.astype(np.float32) / np.float32(255)

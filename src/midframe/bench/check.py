@@ -7,7 +7,7 @@ frames and the worst pictures kept, whatever the length of the clip.
 import heapq
 import statistics
 import warnings
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from os import PathLike
@@ -119,18 +119,25 @@ def check_clip(
     return CheckResult(tuple(scores), tuple(item[2] for item in sorted(kept, reverse=True)), skipped)
 
 
-def plot_scores(scores: Sequence[Score], path: str | PathLike[str], *, title: str = "") -> None:
-    """PSNR over time as a PNG (or what the name's ending says). Raises OutputError if it cannot be written."""
+def plot_scores(scores: Mapping[str, Sequence[Score]], path: str | PathLike[str], *, title: str = "") -> None:
+    """PSNR over time, a line for each name, as a PNG (or what the path's ending says).
+
+    Raises OutputError if it cannot be written.
+    """
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     FigureCanvasAgg(figure)  # draws without a display, whatever backend the user has set
     axes = figure.add_subplot()
-    times = [float(score.pts) for score in scores]
-    values = [min(score.psnr, CEILING) for score in scores]
-    axes.plot(times, values, linewidth=1.2, marker="." if len(scores) < 200 else "")
-    if values:
+    for name, found in scores.items():
+        values = [min(score.psnr, CEILING) for score in found]
+        if not values:
+            continue
         mean = statistics.fmean(values)
-        axes.axhline(mean, color="0.5", linewidth=0.8, linestyle="--", label=f"mean {mean:.2f} dB")
-        axes.legend(loc="lower right")
+        times = [float(score.pts) for score in found]
+        label = f"{name}: mean {mean:.2f} dB"
+        (line,) = axes.plot(times, values, linewidth=1.2, marker="." if len(found) < 200 else "", label=label)
+        axes.axhline(mean, color=line.get_color(), linewidth=0.8, linestyle="--")
+    if axes.lines:
+        axes.legend(loc="best")
     axes.set(xlabel="time (s)", ylabel="PSNR (dB)")
     axes.set_title(title, parse_math=False)  # a file name may hold dollars
     axes.grid(alpha=0.3)

@@ -1,16 +1,20 @@
 """`midframe bench`: quality of models on triplets with a known middle frame."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from midframe.cli.progress import counting
+
+EXAMPLES = """Examples:
+  midframe bench --triplets middlebury --models dis,dis/fast,blend
+  midframe bench --triplets middlebury --models phase --json phase.json"""
+LAYOUT = "Folder of triplets: DIR/SCENE/frame10.png, frame10i11.png (the truth), frame11.png."
+
 
 def bench(
-    triplets: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder of DIR/SCENE/frame10.png, frame10i11.png (the truth), frame11.png.")
-    ],
+    triplets: Annotated[Path, typer.Option(metavar="DIR", help=LAYOUT)],
     models: Annotated[
         str, typer.Option(metavar="NAMES", help="Models to measure, separated by commas, e.g. dis,dis/fast,blend.")
     ] = "dis",
@@ -32,12 +36,10 @@ def bench(
     from midframe.bench.suite import run_triplets
     from midframe.models.load import load
 
-    def tell(model: str, scene: str, done: int, total: int) -> None:
-        if not quiet and sys.stderr.isatty():
-            end = "\n" if done == total else ""
-            print(f"\r\x1b[K{done}/{total} {model} {scene}", end=end, file=sys.stderr, flush=True)
-
-    rows = run_triplets(triplets, names, load=load, on_progress=tell)
+    with counting("measuring", quiet=quiet) as count:
+        rows = run_triplets(
+            triplets, names, load=load, on_progress=lambda model, scene, done, total: count(done, total)
+        )
     environment = describe_environment()
     if json is not None:
         write_json(json, rows, environment)

@@ -50,7 +50,9 @@ def interpolate(
     output: Annotated[str | None, typer.Option("-o", "--output", metavar="OUT", help=HELP["output"])] = None,
     progress: Annotated[
         ProgressMode,
-        typer.Option("--progress", help="On stderr: a bar, lines of JSON, or none; auto: a bar on a terminal, else JSON."),
+        typer.Option(
+            "--progress", help="On stderr: a bar, lines of JSON, or none; auto: a bar on a terminal, else JSON."
+        ),
     ] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
     **options: Any,

@@ -3,8 +3,10 @@
 Commands import what they need when they run, so that help and mistakes are answered without torch or FFmpeg.
 """
 
+import difflib
 import errno
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -13,12 +15,19 @@ from typing import Annotated, NoReturn
 import typer
 
 import midframe
+from midframe.cli.bench import EXAMPLES as bench_examples
 from midframe.cli.bench import bench
+from midframe.cli.check import EXAMPLES as check_examples
+from midframe.cli.check import JOB_OPTIONS as check_options
 from midframe.cli.check import check
+from midframe.cli.info import EXAMPLES as info_examples
+from midframe.cli.info import JOB_OPTIONS as info_options
 from midframe.cli.info import info
 from midframe.cli.interpolate import EXAMPLES, InterruptedJob, interpolate
 from midframe.cli.models import models
 from midframe.cli.options import job_options
+from midframe.cli.verify import EXAMPLES as verify_examples
+from midframe.cli.verify import JOB_OPTIONS as verify_options
 from midframe.cli.verify import verify
 from midframe.errors import MemoryLimitError, MidframeError, OutputError
 
@@ -27,15 +36,26 @@ EXIT_CODES = {
     1: "a bug in midframe",
     2: "an option, a name or a combination that cannot be meant",
     3: "the input cannot be read or holds no video",
-    4: "the input is damaged or breaks off (--allow-damaged goes on with what there is)",
+    4: "the input is damaged or breaks off (--allow-damaged goes on)",
     5: "the output cannot be written",
     6: "not enough memory",
     7: "a model fails or its weights are missing",
     8: "the finished file is not what was promised",
-    130: "interrupted; the same command goes on where it stopped",
-    143: "terminated; the same command goes on where it stopped",
+    130: "interrupted; the same command goes on (129 hung up, 143 terminated)",
+    141: "whoever read stdout went away",
 }
-EPILOG = "[bold]Exit codes[/bold]\n\n" + "\n\n".join(f"{code:>3}  {text}" for code, text in EXIT_CODES.items())
+EPILOG = (
+    """Examples:
+  midframe interpolate clip.mp4            twice the frames, beside the clip
+  midframe interpolate clip.mp4 --fps 60   any rate; --slow 4 for slow motion
+  midframe info clip.mp4                   what the clip is, what will be done
+  midframe check clip.mp4                  how good it will be on this clip
+
+[bold]Exit codes[/bold]
+"""
+    + "\n".join(f"  {code:>3}  {text}" for code, text in EXIT_CODES.items())
+    + "\n\n--debug after any command, or MIDFRAME_DEBUG=1, shows where an error was raised."
+)
 BROKEN_PIPE = 141  # what a shell reports for a program ended by SIGPIPE
 
 app = typer.Typer(
@@ -65,11 +85,11 @@ def _options(
 
 
 app.command(epilog=EXAMPLES)(job_options(interpolate))
-app.command()(info)
+app.command(epilog=info_examples)(job_options(info, info_options))
 app.command()(models)
-app.command()(check)
-app.command()(job_options(verify))
-app.command()(bench)
+app.command(epilog=check_examples)(job_options(check, check_options))
+app.command(epilog=verify_examples)(job_options(verify, verify_options))
+app.command(epilog=bench_examples)(bench)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -81,7 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def run_command(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
     # --debug may stand anywhere: it is added to a command that has just failed, usually at its end.
-    debug = "--debug" in arguments
+    debug = "--debug" in arguments or os.environ.get("MIDFRAME_DEBUG", "0") not in ("", "0")
+    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 greets on stderr otherwise
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -91,9 +112,7 @@ def run_command(arguments: list[str]) -> int:
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except typer.TyperException as error:
-        context = getattr(error, "ctx", None)
-        command = context.command_path if context is not None else "midframe"
-        return _fail(f"{error.format_message().rstrip('.')}. See `{command} --help`.", error.exit_code, debug)
+        return _fail(explain_mistake(error), error.exit_code, debug)
     except MidframeError as error:
         return _fail(str(error), error.exit_code, debug)
     except InterruptedJob as stop:
@@ -115,6 +134,38 @@ def run_command(arguments: list[str]) -> int:
         return _fail_bug(error, debug)
 
 
+def explain_mistake(error: typer.TyperException) -> str:
+    """What was typed wrong, what was nearest, where to read on. Knows the mistakes by what Typer's exceptions carry."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "midframe"
+    text = error.format_message().rstrip(".?")
+    message, parameter = getattr(error, "message", text), getattr(error, "param", None)
+    if context is not None and text.startswith("No such option"):
+        name = getattr(error, "option_name", "")
+        there = [flag for known in context.command.params for flag in (*known.opts, *known.secondary_opts)]
+        text = f"no option is called {name}{_nearest(name, there)}"
+    elif context is not None and (found := re.match(r"No such command '(.*?)'", text)):
+        text = f"no command is called {found[1]!r}{_nearest(found[1], list(context.command.commands))}"
+    elif parameter is not None and (found := re.search(r"('.*'|\".*\") is not one of (.*)$", message)):
+        words = re.findall(r"'([^']*)'", found[2])
+        text = f"{parameter.opts[0]} {found[1]}: choose {', '.join(words[:-1])} or {words[-1]}"
+        text += _nearest(found[1][1:-1], words)
+    elif parameter is not None and (found := re.search(r"valid (integer|number)", message)):
+        text = f"{parameter.opts[0]}{_typed(error)}: give a {'whole number' if found[1] == 'integer' else 'number'}"
+    return f"{text}{'' if text.endswith('?') else '.'} See `{command} --help`."
+
+
+def _nearest(typed: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(typed, known, n=1, cutoff=0.5)
+    return f". Did you mean {close[0]}?" if close else ""
+
+
+def _typed(error: Exception) -> str:
+    """The text that could not be read as a number, where the exception's cause (Pydantic's) tells it."""
+    details = getattr(error.__cause__, "errors", None)
+    return f" {details()[0]['input']!r}" if details is not None else ""
+
+
 def _fail(message: str, code: int, debug: bool) -> int:
     if debug:
         traceback.print_exc()
@@ -123,8 +174,9 @@ def _fail(message: str, code: int, debug: bool) -> int:
 
 
 def _fail_bug(error: Exception, debug: bool) -> int:
-    hint = "" if debug else " --debug shows where."
-    return _fail(f"{type(error).__name__}: {error}. This is a bug in midframe.{hint}", 1, debug)
+    what = " ".join(str(error).split()).rstrip(".")
+    hint = "" if debug else " MIDFRAME_DEBUG=1 or --debug shows where."
+    return _fail(f"{type(error).__name__}{': ' if what else ''}{what}. This is a bug in midframe.{hint}", 1, debug)
 
 
 def _one_line(message: str) -> str:

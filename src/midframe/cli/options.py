@@ -41,9 +41,13 @@ def job_options(command: Callable[..., None], names: Collection[str] | None = No
             metavar=METAVARS.get(field.name),
             show_default=field.default not in (None, False, 0) and field.type is not bool,
         )
-        kind = Annotated[field.type, option]
         added.append(
-            inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=kind)
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=field.default,
+                annotation=Annotated[field.type, option],
+            )
         )
     parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
     command.__signature__ = inspect.Signature([*parameters, *added])  # type: ignore[attr-defined]

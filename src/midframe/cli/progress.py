@@ -92,7 +92,11 @@ class Lines(Plain):
             if event.stage == self._last[1] and now - self._last[0] < LINE_EVERY and not whole:
                 return
             self._last = (now, event.stage)
-        _print_line({"event": type(event).__name__.lower(), **asdict(event)})
+        values = asdict(event)
+        for key in ("fps", "eta"):
+            if isinstance(values.get(key), float):
+                values[key] = round(values[key], 2)
+        _print_line({"event": type(event).__name__.lower(), **values})
 
     def finish(self, result: job.Result) -> None:
         _print_line({"event": "result", **asdict(result)})

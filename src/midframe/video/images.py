@@ -4,6 +4,7 @@ Their segments are lossless FFV1, decoded here one picture at a time. Pictures i
 with the file's own matrix, range and chroma siting, rounded once.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -202,7 +203,7 @@ def _gif_stamps(ticks: Sequence[int], time_base: Fraction, notes: Callable[[str]
     """Stamps in hundredths of a second from zero, each rounded by itself, so that they never drift."""
     begin = ticks[0]
     delays = [round((tick - begin) * time_base / GIF_TICK) for tick in ticks]
-    if any(later <= earlier for earlier, later in zip(delays, delays[1:], strict=False)):
+    if any(later <= earlier for earlier, later in itertools.pairwise(delays)):
         raise UsageError("a GIF counts hundredths of a second and cannot show this rate: use --fps 50 or .apng.")
     if (ticks[-1] - begin) * time_base * SMOOTHEST_GIF < len(ticks) - 1:
         notes("a GIF of more than 50 frames per second is slowed down by browsers: --fps 50 plays right.")

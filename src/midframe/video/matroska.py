@@ -1,87 +1,89 @@
-"""The shape of pixels in a finished Matroska file: what FFmpeg's muxer would write if PyAV let it be told.
+"""Pixel shape and HDR10 metadata in a finished Matroska file: what FFmpeg's muxer would write if PyAV let it be told.
 
-The muxer takes the shape from a field of its stream that PyAV cannot set; H.264 and HEVC carry it in their own headers,
-VP9, AV1, FFV1 and ProRes in Matroska do not. So DisplayWidth and DisplayHeight are put into the track's header
-afterwards, in the room that the muxer leaves behind its table of contents: nothing else in the file moves.
+The muxer takes both from fields of its stream that PyAV cannot set; H.264 and HEVC carry them in their own headers,
+VP9, FFV1 and ProRes in Matroska do not. So the display size and the mastering metadata are put into the track's header
+afterwards, in place of filler at the end of the track's name: nothing else in the file moves.
 
 Source: RFC 8794 (EBML), RFC 9559 (Matroska).
 """
 
+import struct
 import zlib
 from fractions import Fraction
 from pathlib import Path
 
-SEGMENT, SEEK_HEAD, VOID, INFO, TRACKS = 0x18538067, 0x114D9B74, 0xEC, 0x1549A966, 0x1654AE6B
+from midframe.video.hdr import light_level, mastering_display
+
+SEGMENT, VOID, TRACKS = 0x18538067, 0xEC, 0x1654AE6B
 TRACK_ENTRY, TRACK_TYPE, VIDEO, CRC = 0xAE, 0x83, 0xE0, 0xBF
-SEEK, SEEK_ID, SEEK_POSITION = 0x4DBB, 0x53AB, 0x53AC
 DISPLAY_WIDTH, DISPLAY_HEIGHT, DISPLAY_UNIT = 0x54B0, 0x54BA, 0x54B2
+COLOUR, MAX_CLL, MAX_FALL, MASTERING = 0x55B0, 0x55BC, 0x55BD, 0x55D0
+RED_X, WHITE_X, BRIGHTEST, DARKEST = 0x55D1, 0x55D7, 0x55D9, 0x55DA  # six of primaries, two of white, two of luminance
+NAME = 0x536E
+ROOM = "~" * 240  # at the end of a track's name: taken out again to make room for what is put in
 HEAD = 16 << 20  # bytes in which the tracks' headers must lie
 
 Element = tuple[int, bytes]
 
 
-def write_pixel_shape(path: Path, size: tuple[int, int], sar: Fraction) -> bool:
-    """Store `sar` (width : height of a pixel) for the film in `path`, of `size` (height, width). False: no room."""
+def write_video_facts(path: Path, size: tuple[int, int], sar: Fraction, hdr: dict[str, bytes]) -> None:
+    """Store `sar` (width : height of a pixel) and `hdr` (raw side data) for the film in `path`.
+
+    `size` is (height, width). The film's name must end in ROOM; it is taken out.
+    """
     height, width = size
     # Either is enlarged, so that whole numbers come close to the exact shape.
     shown = (round(width * sar), height) if sar >= 1 else (width, round(height / sar))
     with open(path, "r+b") as file:
         head = file.read(HEAD)
-        found = _layout(head)
-        if found is None:
-            return False
-        body, parts = found
-        seek_at, seek_end = parts[SEEK_HEAD]
-        info_at, tracks_end = parts[INFO][0], parts[TRACKS][1]
-        info = head[info_at : parts[TRACKS][0]]
-        tracks = _with_shape(head[slice(*parts[TRACKS])], shown)
-        room = info_at - seek_end - (len(info) + len(tracks) - (tracks_end - info_at))
-        if room != 0 and room < 9:
-            return False
-        moved = {INFO: seek_end + room - body, TRACKS: seek_end + room + len(info) - body}
-        seeks = _moved_seeks(head[seek_at:seek_end], moved)
-        if len(seeks) != seek_end - seek_at:
-            return False
-        void = b"" if room == 0 else b"\xec\x01" + (room - 9).to_bytes(7, "big") + bytes(room - 9)
-        file.seek(seek_at)
-        file.write(seeks + void + info + tracks)
-    return True
+        begin, end = _find_tracks(head)
+        tracks = _with_facts(head[begin:end], shown, hdr)
+        room = end - begin - len(tracks)
+        assert room >= 2, "ROOM is too small for what is put in its place"
+        file.seek(begin)
+        file.write(tracks + _void(room))
 
 
-def _layout(head: bytes) -> tuple[int, dict[int, tuple[int, int]]] | None:
-    """Where the segment's data begins, and (begin, end) of its table of contents, information and tracks."""
+def _find_tracks(head: bytes) -> tuple[int, int]:
+    """Where the Tracks element begins and ends."""
     at = 0
-    while at < len(head):
+    while True:
         ident, size, data = _header(head, at)
-        if ident == SEGMENT:
-            break
-        at = data + size
-    else:
-        return None
-    body, at, parts = data, data, dict[int, tuple[int, int]]()
-    while at < len(head) and TRACKS not in parts:
-        ident, size, data = _header(head, at)
-        parts.setdefault(ident, (at, data + size))
-        at = data + size
-    order = [SEEK_HEAD, VOID, INFO, TRACKS]
-    if at > len(head) or any(ident not in parts for ident in order):
-        return None
-    together = all(parts[a][1] == parts[b][0] for a, b in zip(order, order[1:], strict=False))
-    return (body, parts) if together else None
+        if ident == TRACKS:
+            return at, data + size
+        at = data if ident == SEGMENT else data + size
 
 
-def _with_shape(tracks: bytes, shown: tuple[int, int]) -> bytes:
-    """The Tracks element with the display size in its first film track."""
+def _void(length: int) -> bytes:
+    """An element of `length` bytes, at least two, that means nothing."""
+    return (
+        b"\xec\x01" + (length - 9).to_bytes(7, "big") + bytes(length - 9)
+        if length >= 9
+        else _element(VOID, bytes(length - 2))
+    )
+
+
+def _with_facts(tracks: bytes, shown: tuple[int, int], hdr: dict[str, bytes]) -> bytes:
+    """The Tracks element with display size and HDR10 metadata in its first film track."""
     entries: list[Element] = []
     done = False
     for ident, data in _children(tracks):
         fields = _split(data) if ident == TRACK_ENTRY else []
         if not done and any(kind == TRACK_TYPE and int.from_bytes(value, "big") == 1 for kind, value in fields):
             done = True
-            video = [(kind, _join(_shaped(_split(value), shown)) if kind == VIDEO else value) for kind, value in fields]
+            video = [
+                (kind, _join(_lit(_shaped(_split(value), shown), hdr)) if kind == VIDEO else value)
+                for kind, value in _unpadded(fields)
+            ]
             data = _join(video)
         entries.append((ident, data))
     return _element(TRACKS, _checked(entries))
+
+
+def _unpadded(fields: list[Element]) -> list[Element]:
+    """The fields with ROOM taken out of the track's name."""
+    named = [(kind, value.removesuffix(ROOM.encode()) if kind == NAME else value) for kind, value in fields]
+    return [(kind, value) for kind, value in named if kind != NAME or value]
 
 
 def _shaped(fields: list[Element], shown: tuple[int, int]) -> list[Element]:
@@ -89,17 +91,22 @@ def _shaped(fields: list[Element], shown: tuple[int, int]) -> list[Element]:
     return [*kept, (DISPLAY_WIDTH, shown[0].to_bytes(4, "big")), (DISPLAY_HEIGHT, shown[1].to_bytes(4, "big"))]
 
 
-def _moved_seeks(seek_head: bytes, moved: dict[int, int]) -> bytes:
-    entries: list[Element] = []
-    for ident, data in _children(seek_head):
-        if ident == SEEK:
-            fields = dict(_split(data))
-            target = int.from_bytes(fields[SEEK_ID], "big")
-            if target in moved:
-                fields[SEEK_POSITION] = moved[target].to_bytes(len(fields[SEEK_POSITION]), "big")
-            data = _join(list(fields.items()))
-        entries.append((ident, data))
-    return _element(SEEK_HEAD, _checked(entries))
+def _lit(fields: list[Element], hdr: dict[str, bytes]) -> list[Element]:
+    """The fields of a film track with HDR10 metadata in their Colour element."""
+    added: list[Element] = []
+    light, shown = light_level(hdr), mastering_display(hdr)
+    if light is not None:
+        added += [(ident, value.to_bytes(4, "big")) for ident, value in zip((MAX_CLL, MAX_FALL), light, strict=True)]
+    if shown is not None:
+        points = (*shown.red, *shown.green, *shown.blue, *shown.white, shown.brightest, shown.darkest)
+        numbers = [(RED_X + k, struct.pack(">d", float(value))) for k, value in enumerate(points)]
+        assert (numbers[6][0], numbers[8][0], numbers[9][0]) == (WHITE_X, BRIGHTEST, DARKEST)
+        added.append((MASTERING, _join(numbers)))
+    if not added:
+        return fields
+    told = next((_split(value) for kind, value in fields if kind == COLOUR), [])
+    colour = [field for field in told if field[0] not in (MAX_CLL, MAX_FALL, MASTERING)]
+    return [*(field for field in fields if field[0] != COLOUR), (COLOUR, _join([*colour, *added]))]
 
 
 def _checked(entries: list[Element]) -> bytes:

@@ -22,10 +22,10 @@ from typing import Any, Literal
 import av
 from av.stream import Discard, Disposition
 
-from midframe.errors import DamagedError, MidframeError, OutputError, VerifyError
+from midframe.errors import DamagedError, MidframeError, VerifyError
 from midframe.video.audio import BIT_RATE, Recoder, encoder_for, nearest_rate
 from midframe.video.images import write_decoded
-from midframe.video.matroska import write_pixel_shape
+from midframe.video.matroska import ROOM, write_video_facts
 from midframe.video.probe import VideoInfo, exact, open_input
 from midframe.video.subtitles import TEXT_CODECS, plain_text, text_codec, to_sample
 from midframe.video.writer import JOINED_BY_DECODING, EncoderSettings, add_video_stream, output_error
@@ -172,12 +172,8 @@ class _Join:
             for _, packet in heapq.merge(*streams, key=lambda item: item[0]):
                 out.mux(packet)
         settings = self._settings
-        if self._container in MILLISECOND_CONTAINERS and settings.sar != 1 and settings.codec not in ("h264", "hevc"):
-            size = (settings.height, settings.width)
-            if not write_pixel_shape(output, size, settings.sar):
-                raise OutputError(
-                    f"{output}: no room for the shape of the pixels ({settings.sar}); write .mp4 instead."
-                )
+        if self._facts_to_add():
+            write_video_facts(output, (settings.height, settings.width), settings.sar, settings.hdr)
 
     # ---- what goes where
 
@@ -279,7 +275,15 @@ class _Join:
             source = self._source.streams[self._info.stream_index]
             stream.metadata.update(_kept_tags(source.metadata))
             stream.disposition = source.disposition
+        if self._facts_to_add():
+            stream.metadata["title"] = stream.metadata.get("title", "") + ROOM
         return stream
+
+    def _facts_to_add(self) -> bool:
+        """Whether Matroska's header must be told pixel shape or HDR10 metadata, which the coder does not carry."""
+        settings = self._settings
+        silent = settings.codec not in ("h264", "hevc") and bool(settings.sar != 1 or settings.hdr)
+        return self._container in MILLISECOND_CONTAINERS and silent
 
     def _add(self, out: Any, route: _Route) -> None:
         """Make the output stream of `route`."""
@@ -293,8 +297,9 @@ class _Join:
             target = out.add_mux_stream(route.codec)
             target.time_base = Fraction(1, 1000)
         elif stream.type == "attachment":
-            target = out.add_attachment(stream.metadata.get("filename", "attachment"),
-                                        stream.metadata.get("mimetype", "application/octet-stream"), stream.data)  # fmt: skip
+            tags = stream.metadata
+            mime = tags.get("mimetype", "application/octet-stream")
+            target = out.add_attachment(tags.get("filename", "attachment"), mime, stream.data)
         elif self._container == "matroska" and self._is_primed_aac(stream):
             target = _add_primed_aac(out, stream)
         else:

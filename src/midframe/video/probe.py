@@ -262,9 +262,6 @@ def set_threads(stream: Any, *, lenient: bool, threads: int = 0) -> None:
     """
     stream.codec_context.thread_count = threads
     stream.thread_type = "SLICE" if lenient else "AUTO"
-    if stream.codec_context.name == "ffv1" and not lenient:
-        # It patches slices whose checksum is wrong and says nothing, unless told to give up.
-        stream.codec_context.options = {"err_detect": "+crccheck+explode"}
 
 
 def decode_stream(

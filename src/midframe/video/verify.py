@@ -258,7 +258,9 @@ def _check_tags(
         report.add("size", size == (found.width, found.height), f"{found.width}x{found.height}")
     source = settings if settings is not None else against
     if source is not None:
-        report.add("pixel shape", found.sar == source.sar, f"{found.sar} (source {source.sar})")
+        # Matroska stores the size that is shown, in whole pixels, and not the shape of one.
+        off = max(abs(found.width * (found.sar - source.sar)), abs(found.height * (1 / found.sar - 1 / source.sar)))
+        report.add("pixel shape", off <= Fraction(1, 2), f"{found.sar} (source {source.sar})")
         report.add(
             "rotation",
             found.display_matrix == source.display_matrix,

@@ -21,6 +21,7 @@ import av
 from midframe.errors import OutputError, UsageError
 from midframe.video import colour as c
 from midframe.video.colour import Colour
+from midframe.video.hdr import light_level, mastering_display
 from midframe.video.pixel import working_format
 from midframe.video.probe import VideoInfo
 
@@ -51,6 +52,7 @@ PRESETS = {
     "vp9": tuple(str(n) for n in range(9)),
 }
 DEFAULT_PRESET = {"h264": "medium", "hevc": "medium", "av1": "6", "vp9": "2"}
+HDR_CODECS = ("h264", "hevc", "av1")  # carry HDR10 metadata themselves; Matroska carries it for any codec
 JOINED_BY_DECODING = ("gif", "apng", "png", "jpg", "tiff", "webp", "rawvideo")
 
 _X264 = {f"yuv{s}p{d}": f"yuv{s}p{d}" for s in ("420", "422", "444") for d in ("", "10le")}
@@ -174,7 +176,11 @@ def choose_encoder(
     nominal = rate or info.declared_rate or Fraction(25)
     options = _options(segment_codec, crf, preset, stored, colour, info.hdr, threads, time_base, nominal)
     if segment_codec == "ffv1" and min(info.width, info.height) < 4:
-        options["slices"] = "1"  # it cannot cut a picture smaller than this into four
+        options["slices"] = "1"  # it cannot cut a picture smaller than this
+    hdr = dict(info.hdr)
+    if hdr and (codec not in HDR_CODECS and container not in ("matroska", "webm")):
+        hdr = {}
+        notes(f"{codec} in {container} has no place for HDR10 metadata: left out (hevc and av1 keep it).")
     return EncoderSettings(
         codec=codec,
         encoder=encoder,
@@ -189,7 +195,7 @@ def choose_encoder(
         final=final,
         sar=info.sar,
         colour=colour,
-        hdr=dict(info.hdr),
+        hdr=hdr,
         display_matrix=info.display_matrix,
         threads=threads,
     )
@@ -504,7 +510,7 @@ def _options(
             if stored.startswith("yuva"):
                 options["auto-alt-ref"] = "0"  # libvpx cannot pair hidden frames of the picture and of its alpha
         case "ffv1":
-            options |= {"level": "3", "slices": "4", "slicecrc": "1", "g": "1"}
+            options |= {"level": "3", "slicecrc": "1", "g": "1"}
         case "prores":
             profile = "4444" if "444" in stored else "hq"
             options |= {"profile": profile, "vendor": "apl0"}
@@ -516,26 +522,19 @@ def _options(
 def _light(hdr: dict[str, bytes], display: str, level: str, style: str) -> list[str]:
     """HDR10 metadata as parameters of x264, x265 (integers of the standard's units) or SVT-AV1 (decimals)."""
     parameters: list[str] = []
-    raw = hdr.get("MASTERING_DISPLAY_METADATA")
-    if raw is not None:
-        # AVMasteringDisplayMetadata: ten rationals (primaries R G B as x y, white x y, minimum, maximum luminance)
-        numbers = [int.from_bytes(raw[i : i + 4], "little", signed=True) for i in range(0, 88, 4)]
-        ratios = [Fraction(numbers[i], numbers[i + 1] or 1) for i in range(0, 20, 2)]
-        has_primaries, has_luminance = numbers[20], numbers[21]
-        if has_primaries and has_luminance:
-            red, green, blue, white = (tuple(ratios[i : i + 2]) for i in (0, 2, 4, 6))
-            low, high = ratios[8], ratios[9]
+    shown = mastering_display(hdr)
+    if shown is not None:
 
-            def pair(values: tuple[Fraction, ...], unit: int) -> str:
-                if style == "integers":
-                    return "(" + ",".join(str(round(value * unit)) for value in values) + ")"
-                return "(" + ",".join(f"{float(value):.5f}" for value in values) + ")"
+        def pair(values: tuple[Fraction, Fraction], unit: int) -> str:
+            if style == "integers":
+                return "(" + ",".join(str(round(value * unit)) for value in values) + ")"
+            return "(" + ",".join(f"{float(value):.5f}" for value in values) + ")"
 
-            parameters.append(
-                f"{display}=G{pair(green, 50000)}B{pair(blue, 50000)}R{pair(red, 50000)}WP{pair(white, 50000)}"
-                f"L{pair((high, low), 10000)}"
-            )
-    raw = hdr.get("CONTENT_LIGHT_LEVEL")
-    if raw is not None:
-        parameters.append(f"{level}={int.from_bytes(raw[:4], 'little')},{int.from_bytes(raw[4:8], 'little')}")
+        parameters.append(
+            f"{display}=G{pair(shown.green, 50000)}B{pair(shown.blue, 50000)}R{pair(shown.red, 50000)}"
+            f"WP{pair(shown.white, 50000)}L{pair((shown.brightest, shown.darkest), 10000)}"
+        )
+    light = light_level(hdr)
+    if light is not None:
+        parameters.append(f"{level}={light[0]},{light[1]}")
     return parameters
