@@ -73,7 +73,7 @@ def measure(preset: dis.Preset, pair: np.ndarray, repeat: int) -> dict[str, floa
     out = np.empty(arrays.shape[1:], np.float32)
 
     def find() -> None:
-        dis._find_candidates(luma, flows, t, settings.steps, factor, candidates, costs)
+        dis._find_candidates(luma, flows, t, settings.steps, factor, 0, luma.shape[1], candidates, costs)
 
     row = {
         "luma": milliseconds(lambda: [dis.find_luma(frame, settings.luma) for frame in arrays], repeat),
@@ -82,7 +82,9 @@ def measure(preset: dis.Preset, pair: np.ndarray, repeat: int) -> dict[str, floa
         "candidates": milliseconds(find, repeat),
     }
     dis._decide(costs, t, candidates)
-    row["paint"] = milliseconds(lambda: dis._paint(arrays, candidates, t, factor, settings.cubic, out), repeat)
+    row["paint"] = milliseconds(
+        lambda: dis._paint(arrays, candidates, t, factor, settings.cubic, 0, out.shape[1], out), repeat
+    )
     row["render"] = milliseconds(lambda: model.render(state, 0.5), repeat)
     row["whole"] = row["prepare"] + row["render"]
     return row

@@ -49,7 +49,7 @@ def glance(picture: av.VideoFrame) -> Glance:
 
 def shrink(plane: NDArray, size: tuple[int, int]) -> NDArray[np.float32]:
     """Area-average `plane` to `size` (width, height). A large plane is thinned to every k-th row first, which is cheap."""
-    thin = max(1, plane.shape[0] // (size[1] * 8))
+    thin = max(1, plane.shape[0] // (size[1] * 4))
     small = cv2.resize(plane[::thin], size, interpolation=cv2.INTER_AREA)
     return small.astype(np.float32)
 

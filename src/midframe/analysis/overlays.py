@@ -20,12 +20,13 @@ from midframe.analysis.glance import Glance, Pairs
 
 RUN = 6  # gaps in a row over which a pixel must stand still
 SHORTEST = 3  # of a film that has fewer
-TOLERANCE = 3  # 8-bit codes; more than the encoder's noise on a still letter, less than motion makes of an edge in RUN gaps
-CONTRAST = 32  # 8-bit codes between the darkest and the lightest of 3x3 pixels that make an edge
+TOLERANCE = 5  # 8-bit codes; more than the encoder's noise on a still letter, less than motion makes of an edge in RUN gaps
+CONTRAST = 40  # 8-bit codes between the darkest and the lightest of 3x3 pixels that make an edge
 CELL = 4  # pixels, the side of the cells in which blobs are found
-MOVING_RING = 0.5  # part of an overlay's border that must move
-SOLID = 0.5  # part of the contrast inside a blob that must stand still
+MOVING_RING = 0.3  # part of an overlay's border that must move
+SOLID = 0.3  # part of the contrast inside a blob that must stand still
 LARGEST = 0.12  # of the frame; larger still regions are background
+LARGEST_HOLE = 0.01  # of the frame, that a blob encloses and is taken for a part of it
 FEWEST = 24  # still edge pixels that make a blob
 DARK = 40  # 8-bit codes; black is 16, or 0 in full range
 BLACK_PART = 0.4  # of a bar's row; the rest may be subtitles
@@ -111,6 +112,7 @@ def _add_overlays(here: Glance, still: NDArray[np.uint8], mask: NDArray[np.uint8
     held[bars > 0] = 0
     reach = max(3, height // (60 * CELL)) | 1
     blobs = cv2.morphologyEx((held > 0).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((reach, reach), np.uint8))
+    blobs |= _holes(blobs)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(blobs, connectivity=8, ltype=cv2.CV_16U)
     if count < 2:
         return
@@ -131,6 +133,16 @@ def _add_overlays(here: Glance, still: NDArray[np.uint8], mask: NDArray[np.uint8
         return
     kept = cv2.resize(good[labels].view(np.uint8), (size[0] * CELL, size[1] * CELL), interpolation=cv2.INTER_NEAREST)
     np.bitwise_or(mask, kept[:height, :width] & still, out=mask)
+
+
+def _holes(blobs: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """1 on the small areas that blobs enclose: the flat inside of a logo, of a large letter."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(1 - blobs, connectivity=4, ltype=cv2.CV_16U)
+    height, width = blobs.shape
+    x, y, w, h, area = stats.T
+    inner = (x > 0) & (y > 0) & (x + w < width) & (y + h < height) & (area <= LARGEST_HOLE * labels.size)
+    inner[0] = False  # the blobs themselves
+    return inner[labels].view(np.uint8)
 
 
 def _per_cell(plane: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:

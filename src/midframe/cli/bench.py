@@ -23,7 +23,7 @@ def bench(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print the table nor how far it is.")] = False,
 ) -> None:
     """Measure models on triplets: PSNR, SSIM and interpolation error of 8-bit RGB, and seconds per frame."""
-    from midframe.errors import UsageError
+    from midframe.errors import OutputError, UsageError
     from midframe.models.catalogue import resolve
 
     names = [name.strip() for name in models.split(",") if name.strip()]
@@ -31,6 +31,9 @@ def bench(
         raise UsageError("--models names none: give e.g. --models dis,blend.")
     for name in names:
         resolve(name)  # a misspelt name is refused before the first one is measured
+    for path in (json, markdown):
+        if path is not None and not path.resolve().parent.is_dir():
+            raise OutputError(f"{path}: no such folder; make it first, or give another place.")
 
     from midframe.bench.report import describe_environment, format_markdown, write_json, write_markdown
     from midframe.bench.suite import run_triplets

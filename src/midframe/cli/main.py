@@ -114,13 +114,16 @@ def run_command(arguments: list[str]) -> int:
     except typer.TyperException as error:
         return _fail(explain_mistake(error), error.exit_code, debug)
     except MidframeError as error:
-        return _fail(str(error), error.exit_code, debug)
+        went_away = isinstance(error.__cause__, BrokenPipeError)
+        if went_away:
+            _abandon_stdout()
+        return _fail(str(error), BROKEN_PIPE if went_away else error.exit_code, debug)
     except InterruptedJob as stop:
         return _fail(str(stop), stop.exit_code, False)
     except KeyboardInterrupt:
         return _fail("interrupted.", 130, debug)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered for stdout has no reader either
+        _abandon_stdout()
         return BROKEN_PIPE
     except MemoryError:
         return _fail("out of memory; try --workers 1, or --tile 512.", MemoryLimitError.exit_code, debug)
@@ -132,6 +135,11 @@ def run_command(arguments: list[str]) -> int:
         return _fail(text, OutputError.exit_code, debug)
     except Exception as error:
         return _fail_bug(error, debug)
+
+
+def _abandon_stdout() -> None:
+    """What is still buffered for stdout has no reader; Python would complain about it at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def explain_mistake(error: typer.TyperException) -> str:

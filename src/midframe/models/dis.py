@@ -20,11 +20,16 @@ pixel 2^k·(j + ½) − ½. Frames are never clamped, only the luma that the flo
 
 OpenCV cuts the search into as many stripes as it has threads, and what it finds depends on the cut. The same film
 must come out the same with one worker and with eight, so `prepare` sets OpenCV's threads to one for the whole
-process. Run pairs side by side instead: OpenCV and the kernels here release the interpreter's lock.
+process. Work is shared by torch's number of threads instead: the two directions of the flow, and bands of rows of the
+kernels here, neither of which shows in the result.
 """
 
+import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any, Final, Literal
 
 import cv2
@@ -158,18 +163,24 @@ def find_flows(luma: Bytes, settings: _Settings) -> Floats:
     """2 h w → 2 h w 2: flow01 and flow10 in pixels of the luma."""
     if cv2.getNumThreads() != 1:
         cv2.setNumThreads(1)  # see the top of the file
-    search = cv2.DISOpticalFlow.create(settings.preset)  # one per call: the object keeps buffers
-    search.setFinestScale(settings.finest)
-    search.setPatchStride(settings.stride)
-    search.setGradientDescentIterations(settings.descents)
-    search.setVariationalRefinementIterations(settings.refinements)
     height, width = luma.shape[1:]
     below, right = max(0, _SMALLEST - height), max(0, _SMALLEST - width)
     luma0, luma1 = (cv2.copyMakeBorder(plane, 0, below, 0, right, cv2.BORDER_REPLICATE) for plane in luma)
-    # None: with an array it would start from that flow (OpenCV's stubs do not know)
-    flow01 = search.calc(luma0, luma1, None)  # type: ignore[call-overload]
-    flow10 = search.calc(luma1, luma0, None)  # type: ignore[call-overload]
-    return np.stack([flow01[:height, :width], flow10[:height, :width]])
+    flows = np.empty((2, height, width, 2), np.float32)
+
+    def find(first: int, stop: int) -> None:
+        for k in range(first, stop):
+            search = cv2.DISOpticalFlow.create(settings.preset)  # one per call: the object keeps buffers
+            search.setFinestScale(settings.finest)
+            search.setPatchStride(settings.stride)
+            search.setGradientDescentIterations(settings.descents)
+            search.setVariationalRefinementIterations(settings.refinements)
+            ends = (luma1, luma0) if k else (luma0, luma1)
+            # None: with an array it would start from that flow (OpenCV's stubs do not know)
+            flows[k] = search.calc(*ends, None)[:height, :width]  # type: ignore[call-overload]
+
+    _share(find, 2)
+    return flows
 
 
 def merge(pair: Floats, luma: Bytes, flows: Floats, t: float, settings: _Settings, out: Floats) -> None:
@@ -179,11 +190,30 @@ def merge(pair: Floats, luma: Bytes, flows: Floats, t: float, settings: _Setting
         pair = np.pad(pair, ((0, 0), (0, 0), (0, 2 - min(height, 2)), (0, 2 - min(width, 2))), mode="edge")
     candidates = np.empty((7, *luma.shape[1:]), np.float32)
     costs = np.empty((*luma.shape[1:], 3), np.float32)
-    _find_candidates(luma, flows, np.float32(t), settings.steps, 1 << settings.grid, candidates, costs)
+    time, factor = np.float32(t), 1 << settings.grid
+    _share(
+        lambda a, b: _find_candidates(luma, flows, time, settings.steps, factor, a, b, candidates, costs),
+        luma.shape[1],
+    )
     extent = 2 * settings.window + 1
     costs = cv2.GaussianBlur(costs, (extent, extent), settings.window / 2, borderType=cv2.BORDER_REPLICATE)
-    _decide(costs, np.float32(t), candidates)
-    _paint(pair, candidates, np.float32(t), 1 << settings.grid, settings.cubic, out)
+    _decide(costs, time, candidates)
+    _share(lambda a, b: _paint(pair, candidates, time, factor, settings.cubic, a, b, out), height)
+
+
+def _share(work: Callable[[int, int], None], count: int) -> None:
+    """Call `work(first, stop)` for parts of 0 … count, side by side on as many threads as torch is allowed."""
+    threads = min(torch.get_num_threads(), count)
+    borders = [count * k // threads for k in range(threads + 1)]
+    others = [_pool().submit(work, a, b) for a, b in pairwise(borders[1:])]
+    work(borders[0], borders[1])
+    for other in others:
+        other.result()
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(thread_name_prefix="midframe-dis")
 
 
 def _arrays(frames: Tensor) -> Floats:
@@ -306,15 +336,18 @@ def _carry(flow: Any, back: Any, row: Any, column: Any, after: Any, steps: Any, 
 
 
 @_kernel
-def _find_candidates(luma: Any, flows: Any, t: Any, steps: Any, factor: Any, candidates: Any, costs: Any) -> None:
-    """Fill candidates (7 h w): m_a (dx, dy), m_b (dx, dy) in image pixels, frame 1's share under a and under b; the
-    last is left to `_decide`. Fill costs (h w 3): disagreement in luma levels of a, of b, and of standing still.
+def _find_candidates(
+    luma: Any, flows: Any, t: Any, steps: Any, factor: Any, first: Any, stop: Any, candidates: Any, costs: Any
+) -> None:
+    """Fill rows first … stop−1 of candidates (7 h w): m_a (dx, dy), m_b (dx, dy) in image pixels, frame 1's share
+    under a and under b; the last is left to `_decide`. Fill costs (h w 3): disagreement in luma levels of a, of b, and
+    of standing still.
     """
     height, width = luma.shape[1], luma.shape[2]
     one = np.float32(1)
     rest = one - t
     unit = np.float32(factor)
-    for row in range(height):
+    for row in range(first, stop):
         y = np.float32(row)
         for column in range(width):
             x = np.float32(column)
@@ -426,8 +459,9 @@ def _catmull_rom(f: Any) -> Any:
 
 
 @_kernel
-def _paint(pair: Any, candidates: Any, t: Any, factor: Any, cubic: Any, out: Any) -> None:
-    """One pass over the image: read the candidates (7 h w, the last being a's weight), sample both frames, add."""
+def _paint(pair: Any, candidates: Any, t: Any, factor: Any, cubic: Any, first: Any, stop: Any, out: Any) -> None:
+    """One pass over rows first … stop−1 of the image: read the candidates (7 h w, the last being a's weight), sample
+    both frames, add."""
     rows, columns = candidates.shape[1], candidates.shape[2]
     height, width = pair.shape[2], pair.shape[3]
     zero, one, half = np.float32(0), np.float32(1), np.float32(0.5)
@@ -439,7 +473,7 @@ def _paint(pair: Any, candidates: Any, t: Any, factor: Any, cubic: Any, out: Any
     inside = np.empty((4, out.shape[2]), np.float32)
     share, second = np.empty(out.shape[2], np.float32), np.empty(out.shape[2], np.float32)
     late = np.empty(out.shape[2], np.int32)
-    for y in range(out.shape[1]):
+    for y in range(first, stop):
         py = np.float32(y)
         at = min(max((py + half) / np.float32(factor) - half, zero), np.float32(rows - 1))
         top = int(at)

@@ -1,0 +1,71 @@
+"""Parts of the documentation that are taken from the program itself while the pages are built, so that they are never
+out of date: `{{ commands }}` is the reference of the command line, `{{ models }}` the catalogue, `{{ exit_codes }}` the
+exit codes."""
+
+import html
+import inspect
+from typing import Any
+
+import typer
+
+from midframe.cli.main import EXIT_CODES, app
+from midframe.models.catalogue import SYSTEMS
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Called by MkDocs for each page."""
+    for name, write in (("commands", write_commands), ("models", write_models), ("exit_codes", write_exit_codes)):
+        placeholder = "{{ %s }}" % name
+        if placeholder in markdown:
+            markdown = markdown.replace(placeholder, write())
+    return markdown
+
+
+def write_commands() -> str:
+    """A section for each command: what it does, how it is called, a table of its options, its examples."""
+    group: Any = typer.main.get_command(app)
+    parts = []
+    for name, command in group.commands.items():
+        parts.append(f"## midframe {name}\n\n{inspect.cleandoc(command.help or '')}\n")
+        arguments = [p for p in command.params if p.param_type_name == "argument"]
+        usage = " ".join(["midframe", name, *(p.metavar or p.name.upper() for p in arguments), "[OPTIONS]"])
+        parts.append(f"```text\n{usage}\n```\n")
+        rows = [describe(p) for p in command.params if p.name != "help"]
+        parts.append("| option | value | default | what it does |\n|---|---|---|---|\n" + "\n".join(rows) + "\n")
+        if command.epilog:
+            parts.append("```text\n" + inspect.cleandoc(command.epilog.replace("\\[", "[")) + "\n```\n")
+    return "\n".join(parts)
+
+
+def describe(parameter: Any) -> str:
+    """One row of the table of options."""
+    if parameter.param_type_name == "argument":
+        names, value = f"`{parameter.metavar or parameter.name.upper()}`", ""
+    else:
+        negative = [f"`{flag}`" for flag in parameter.secondary_opts]
+        names = ", ".join([f"`{flag}`" for flag in parameter.opts] + negative)
+        value = "" if parameter.is_flag else f"`{parameter.metavar or parameter.display_type}`"
+    default = parameter.default
+    shown = "" if default is None or default is False or parameter.required else f"`{plain(default)}`"
+    text = html.escape((parameter.help or "").replace("\\[", "["), quote=False)
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in (names, value, shown, text)) + " |"
+
+
+def plain(default: Any) -> str:
+    return "on" if default is True else str(default)
+
+
+def write_models() -> str:
+    """A table of the catalogue."""
+    lines = ["| name | variants (first: default) | times | trained parameters | weights | published as |", "|---|---|---|--:|---|---|"]
+    for system in SYSTEMS:
+        variants = ", ".join(f"`{variant}`" for variant in system.variants)
+        paper = f"{system.paper} ({system.year})" if system.year else system.paper
+        name = f"[{system.name}]({system.name}.md)"
+        lines.append(f"| {name} | {variants} | {system.times} | {system.params or 'none'} | {system.weights} | {paper} |")
+    return "\n".join(lines)
+
+
+def write_exit_codes() -> str:
+    """A table of the exit codes."""
+    return "\n".join(["| code | meaning |", "|--:|---|", *(f"| {code} | {text} |" for code, text in EXIT_CODES.items())])
