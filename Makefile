@@ -19,7 +19,7 @@ RUFF_PATHS := src tests tools benchmarks
 # OpenMP's idle threads would spin on cores that the encoder needs.
 export OMP_WAIT_POLICY := PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# A terminal library that draws colours into files is of no use to CI.
+# MkDocs Material prints an advertisement for another program otherwise.
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
@@ -61,14 +61,15 @@ lint: setup
 unit: setup
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-slow: setup  ## The tests that take minutes; stops after SLOW_MINUTES.
-	timeout --kill-after=30 $(SLOW_MINUTES)m $(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+slow: setup  ## The tests that take minutes; stops after SLOW_MINUTES, at the first that fails.
+	@mkdir -p .pytest_cache; rm -f .pytest_cache/slow-timed-out
+	code=0; timeout --kill-after=30 $(SLOW_MINUTES)m $(BIN)/python -m pytest -m slow -x $(PYTEST_ARGS) || code=$$?; \
+	if [ $$code -eq 124 ] || [ $$code -eq 137 ]; then touch .pytest_cache/slow-timed-out; fi; exit $$code
 
 docs: setup  ## Build the documentation into site/; a warning is an error.
 	$(BIN)/mkdocs build --strict --quiet
 
-docs-pages: setup  ## Write the generated pages again: docs/cli.md from the live help, pictures of the demo.
-	$(BIN)/python tools/cli_page.py
+docs-pages: setup  ## Make the documentation's pictures again, from the demo's film.
 	$(BIN)/python tools/demo.py --pictures docs/images
 
 bench: setup  ## Speed: the whole job against FFmpeg's minterpolate, memory, the stages of dis.

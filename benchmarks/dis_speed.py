@@ -96,7 +96,10 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=7)
     parser.add_argument("--presets", default="best,balanced,fast")
     parser.add_argument("frames", nargs="*", help="two pictures; none = a synthetic pair")
+    parser.add_argument("--smoke", action="store_true", help="a small pair, once: does it run?")
     options = parser.parse_args()
+    if options.smoke:
+        options.size, options.repeat = "160x96", 1
     if len(options.frames) not in (0, 2):
         parser.error("give two pictures or none")
     width, height = map(int, options.size.split("x"))

@@ -39,7 +39,10 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=24)
     parser.add_argument("--model", default="dis")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--smoke", action="store_true", help="clips of 3 and 30 frames: does it run?")
     options = parser.parse_args()
+    if options.smoke:
+        options.frames, options.model = 3, "blend"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         render_clip(folder / "short.mp4", options.frames, (1080, 1920))

@@ -74,7 +74,10 @@ def main() -> None:
     parser.add_argument("--crf", default="18")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--require", type=float, help="exit 1 if the ratio is below this")
+    parser.add_argument("--smoke", action="store_true", help="a clip of 6 frames, once: does it run?")
     options = parser.parse_args()
+    if options.smoke:
+        options.frames, options.rounds = 6, 1
     with tempfile.TemporaryDirectory() as folder:
         clip = options.clip or Path(folder) / "clip.mp4"
         if options.clip is None:

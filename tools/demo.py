@@ -106,7 +106,8 @@ def show_clip(clip: Path, folder: Path, model: str, seconds: float) -> None:
     )
     save_sheet(sheet, folder / "contact_sheet.png")
     print("\nHow good is the model on this clip? Every second frame is dropped and made again:")
-    command = [sys.executable, "-m", "midframe", "check", str(clip), "--model", model, "--end-time", f"{seconds:g}"]
+    command = [sys.executable, "-m", "midframe", "check", str(clip), "--model", f"{model},blend"]
+    command += ["--end-time", f"{seconds:g}", "--out", str(folder / "check")]
     print(f"  midframe {shlex.join(command[3:])}\n", flush=True)
     done = subprocess.run(command)
     print(f"\nThe result is {output}. Pictures: {folder / 'contact_sheet.png'}.")

@@ -14,8 +14,8 @@ from midframe.models.catalogue import SYSTEMS
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Called by MkDocs for each page."""
-    for name, write in (("commands", write_commands), ("models", write_models), ("exit_codes", write_exit_codes)):
-        placeholder = "{{ %s }}" % name
+    parts = {"{{ commands }}": write_commands, "{{ models }}": write_models, "{{ exit_codes }}": write_exit_codes}
+    for placeholder, write in parts.items():
         if placeholder in markdown:
             markdown = markdown.replace(placeholder, write())
     return markdown
@@ -30,21 +30,22 @@ def write_commands() -> str:
         arguments = [p for p in command.params if p.param_type_name == "argument"]
         usage = " ".join(["midframe", name, *(p.metavar or p.name.upper() for p in arguments), "[OPTIONS]"])
         parts.append(f"```text\n{usage}\n```\n")
-        rows = [describe(p) for p in command.params if p.name != "help"]
+        context = typer.Context(command, info_name=name)
+        rows = [describe(p, context) for p in command.params if p.name != "help"]
         parts.append("| option | value | default | what it does |\n|---|---|---|---|\n" + "\n".join(rows) + "\n")
         if command.epilog:
             parts.append("```text\n" + inspect.cleandoc(command.epilog.replace("\\[", "[")) + "\n```\n")
     return "\n".join(parts)
 
 
-def describe(parameter: Any) -> str:
+def describe(parameter: Any, context: typer.Context) -> str:
     """One row of the table of options."""
     if parameter.param_type_name == "argument":
         names, value = f"`{parameter.metavar or parameter.name.upper()}`", ""
     else:
         negative = [f"`{flag}`" for flag in parameter.secondary_opts]
         names = ", ".join([f"`{flag}`" for flag in parameter.opts] + negative)
-        value = "" if parameter.is_flag else f"`{parameter.metavar or parameter.display_type}`"
+        value = "" if parameter.is_flag else f"`{parameter.metavar or parameter.display_type(context).strip('[]')}`"
     default = parameter.default
     shown = "" if default is None or default is False or parameter.required else f"`{plain(default)}`"
     text = html.escape((parameter.help or "").replace("\\[", "["), quote=False)
@@ -57,15 +58,20 @@ def plain(default: Any) -> str:
 
 def write_models() -> str:
     """A table of the catalogue."""
-    lines = ["| name | variants (first: default) | times | trained parameters | weights | published as |", "|---|---|---|--:|---|---|"]
+    lines = [
+        "| name | variants (first: default) | times | trained parameters | weights | published as |",
+        "|---|---|---|--:|---|---|",
+    ]
     for system in SYSTEMS:
         variants = ", ".join(f"`{variant}`" for variant in system.variants)
         paper = f"{system.paper} ({system.year})" if system.year else system.paper
         name = f"[{system.name}]({system.name}.md)"
-        lines.append(f"| {name} | {variants} | {system.times} | {system.params or 'none'} | {system.weights} | {paper} |")
+        cells = (name, variants, system.times, str(system.params or "none"), system.weights, paper)
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def write_exit_codes() -> str:
     """A table of the exit codes."""
-    return "\n".join(["| code | meaning |", "|--:|---|", *(f"| {code} | {text} |" for code, text in EXIT_CODES.items())])
+    rows = [f"| {code} | {text} |" for code, text in EXIT_CODES.items()]
+    return "\n".join(["| code | meaning |", "|--:|---|", *rows])

@@ -60,12 +60,12 @@ def test_names_are_unique():
 
 
 def test_name_means_its_default_variant():
-    assert resolve("dis") == (find("dis"), "best")
+    assert resolve("dis") == (find("dis"), "balanced")
     assert resolve("dis/fast") == (find("dis"), "fast")
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("diss", "mean 'dis'"), ("", "There are: dis"), ("dis/huge", "It has: best, balanced, fast")]
+    ("name", "hint"), [("diss", "mean 'dis'"), ("", "There are: dis"), ("dis/huge", "It has: balanced, best, fast")]
 )
 def test_unknown_name_is_refused_with_what_there_is(name, hint):
     with pytest.raises(UsageError, match=hint):

@@ -24,6 +24,7 @@ RATIO = 3.0  # times the neighbourhood's median change
 FLOOR = 0.5  # 8-bit codes added to the neighbourhood's change, so that noise after a still does not count
 BESIDE = 5  # gaps on either side that make the neighbourhood
 RETURN = 3  # frames within which a flash is over
+RETURNED = 0.5  # of the change: what is nearer than this to the picture before the gap is that picture come back
 
 
 def find_cuts(glances: Sequence[Glance]) -> list[bool]:
@@ -43,7 +44,8 @@ def is_cut(pairs: Pairs, gap: int, first: int, stop: int) -> bool:
         return False
     before = range(max(gap - RETURN + 1, first), gap + 1)
     after = range(gap + 1, min(gap + RETURN + 1, stop))
-    return all(pairs.measure(measure_change, i, j) >= THRESHOLD for i in before for j in after)
+    least = max(THRESHOLD, RETURNED * here)
+    return all(pairs.measure(measure_change, i, j) >= least for i in before for j in after)
 
 
 def measure_change(a: Glance, b: Glance) -> float:

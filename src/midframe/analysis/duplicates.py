@@ -15,9 +15,9 @@ from midframe.analysis.glance import CONTEXT, Glance, Pairs
 MAX_RUN = 3  # repeats in a row that are still bridged: one drawn frame shown four times
 BESIDE = 3  # gaps on either side that a repeat is compared with
 CADENCE = CONTEXT - BESIDE  # frames on either side in which a cadence must show
-SAME = 0.02
-NOISE = 1.5
-RATIO = 0.25
+SAME = 0.02  # 8-bit codes in the worst block: nothing moves
+NOISE = 8.0  # the encoder's, at most
+RATIO = 0.25  # of the movement beside, below which a difference is noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,13 @@ def is_repeat(pairs: Pairs, frame: int, first: int, stop: int) -> bool:
         return True
     if here.worst > NOISE:
         return False
-    near = range(max(frame - BESIDE, first + 1), min(frame + BESIDE + 1, stop))
-    beside = [pairs.measure(measure_difference, f - 1, f).worst for f in near if f != frame]
-    return bool(beside) and here.worst < RATIO * max(beside)
+    sides = (range(max(frame - BESIDE, first + 1), frame), range(frame + 1, min(frame + BESIDE + 1, stop)))
+    moved = [[pairs.measure(measure_difference, f - 1, f) for f in side] for side in sides if side]
+    # Movement must show on both sides: between two drawings it does, where a movement slows down it does not.
+    return bool(moved) and all(
+        here.worst < RATIO * max(d.worst for d in side) and here.mean < RATIO * max(d.mean for d in side)
+        for side in moved
+    )
 
 
 def is_bridged(pairs: Pairs, frame: int, first: int, stop: int, *, cadence: bool) -> bool:

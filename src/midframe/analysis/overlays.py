@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from functools import reduce
 
 import cv2
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,7 +22,7 @@ from midframe.analysis.glance import Glance, Pairs
 RUN = 6  # gaps in a row over which a pixel must stand still
 SHORTEST = 3  # of a film that has fewer
 TOLERANCE = 5  # 8-bit codes; more than the encoder's noise on a still letter, less than motion makes of an edge in RUN gaps
-CONTRAST = 40  # 8-bit codes between the darkest and the lightest of 3x3 pixels that make an edge
+CONTRAST = 40  # 8-bit codes between a pixel's neighbours on either side that make an edge
 CELL = 4  # pixels, the side of the cells in which blobs are found
 MOVING_RING = 0.3  # part of an overlay's border that must move
 SOLID = 0.3  # part of the contrast inside a blob that must stand still
@@ -99,31 +100,20 @@ def _bars(here: Glance, still: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _add_overlays(here: Glance, still: NDArray[np.uint8], mask: NDArray[np.uint8]) -> None:
     """Set `mask` on still overlays."""
     height, width = still.shape
-    size = (-(-width // CELL), -(-height // CELL))
-    contrast = cv2.morphologyEx(here.luma, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > CONTRAST * here.unit
-    edges = contrast.view(np.uint8)
-    still_edges = edges & still
-    if int(still_edges.sum()) < FEWEST:
-        return
-    held = _per_cell(still_edges, size)
-    all_edges = _per_cell(edges, size)
-    moving = _per_cell(1 - still, size)
-    bars = _per_cell(mask, size)
+    held, contrast, moving, bars = _cells(here.luma, still, mask, CONTRAST * here.unit)
     held[bars > 0] = 0
+    if int(held.sum()) < FEWEST:
+        return
     reach = max(3, height // (60 * CELL)) | 1
-    blobs = cv2.morphologyEx((held > 0).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((reach, reach), np.uint8))
+    blobs = cv2.morphologyEx((held > 0).view(np.uint8), cv2.MORPH_CLOSE, np.ones((reach, reach), np.uint8))
     blobs |= _holes(blobs)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(blobs, connectivity=8, ltype=cv2.CV_16U)
     if count < 2:
         return
     ring = cv2.dilate(labels, np.ones((5, 5), np.uint8))
-    ring[(labels > 0) | (bars > 0)] = 0
-    around = np.bincount(ring.ravel(), minlength=count)
-    moved = np.bincount(ring.ravel(), weights=(moving > 0.5).ravel(), minlength=count)
-    inside = np.bincount(labels.ravel(), weights=held.ravel(), minlength=count)
-    contrast_inside = np.bincount(labels.ravel(), weights=all_edges.ravel(), minlength=count)
+    around, moved, inside, contrast_inside = _tally(labels, ring, held, contrast, moving, bars, count)
     good = (
-        (inside * CELL * CELL >= FEWEST)
+        (inside >= FEWEST)
         & (inside >= SOLID * contrast_inside)
         & (moved >= MOVING_RING * np.maximum(around, 1))
         & (stats[:, cv2.CC_STAT_AREA] <= LARGEST * labels.size)
@@ -131,8 +121,7 @@ def _add_overlays(here: Glance, still: NDArray[np.uint8], mask: NDArray[np.uint8
     good[0] = False
     if not good.any():
         return
-    kept = cv2.resize(good[labels].view(np.uint8), (size[0] * CELL, size[1] * CELL), interpolation=cv2.INTER_NEAREST)
-    np.bitwise_or(mask, kept[:height, :width] & still, out=mask)
+    _keep(good[labels].view(np.uint8), still, mask)
 
 
 def _holes(blobs: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -145,11 +134,58 @@ def _holes(blobs: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return inner[labels].view(np.uint8)
 
 
-def _per_cell(plane: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Mean of a plane of zeros and ones in each cell; the last row and column of cells repeat the edge."""
-    height, width = plane.shape
-    down, across = size[1] * CELL - height, size[0] * CELL - width
-    if down or across:
-        plane = cv2.copyMakeBorder(plane, 0, down, 0, across, cv2.BORDER_REPLICATE)
-    small = cv2.resize(plane * np.uint8(255), size, interpolation=cv2.INTER_AREA)
-    return small.astype(np.float32) / np.float32(255)
+@numba.njit(nogil=True, cache=True)
+def _cells(luma, still, mask, threshold):  # type: ignore[no-untyped-def]
+    """Pixels in each cell: still edges, edges, moving, in bars. An edge is a central difference over `threshold`."""
+    height, width = luma.shape
+    rows, columns = (height + CELL - 1) // CELL, (width + CELL - 1) // CELL
+    out = np.zeros((4, rows, columns), np.uint8)
+    sums = np.zeros((4, columns * CELL), np.uint8)  # down a row of cells; then across, once for CELL rows: it vectorises
+    held, edges, moving, bars = sums[0], sums[1], sums[2], sums[3]
+    for k in range(rows):
+        sums[:] = 0
+        for y in range(k * CELL, min(k * CELL + CELL, height)):
+            above, here, below = luma[max(y - 1, 0)], luma[y], luma[min(y + 1, height - 1)]
+            calm, bar = still[y], mask[y]
+            for x in range(1, width - 1):
+                across = abs(np.int32(here[x + 1]) - np.int32(here[x - 1]))
+                down = abs(np.int32(below[x]) - np.int32(above[x]))
+                edge = np.uint8(max(across, down) > threshold)
+                edges[x] += edge
+                held[x] += edge & calm[x]
+            for x in range(width):
+                moving[x] += np.uint8(1) - calm[x]
+                bars[x] += bar[x]
+        for p in range(4):
+            for c in range(columns):
+                x = CELL * c
+                out[p, k, c] = sums[p, x] + sums[p, x + 1] + sums[p, x + 2] + sums[p, x + 3]
+    return out
+
+
+@numba.njit(nogil=True, cache=True)
+def _tally(labels, ring, held, contrast, moving, bars, count):  # type: ignore[no-untyped-def]
+    """For each blob: cells around it, those of them that move, its still edge pixels, its edge pixels."""
+    out = np.zeros((4, count), np.int64)
+    height, width = labels.shape
+    for y in range(height):
+        for x in range(width):
+            label, outside = labels[y, x], ring[y, x]
+            if label:
+                out[2, label] += held[y, x]
+                out[3, label] += contrast[y, x]
+            elif outside and bars[y, x] == 0:
+                out[0, outside] += 1
+                out[1, outside] += moving[y, x] > CELL * CELL // 2
+    return out
+
+
+@numba.njit(nogil=True, cache=True)
+def _keep(good, still, mask):  # type: ignore[no-untyped-def]
+    """Set `mask` on still pixels of good cells."""
+    for y in range(good.shape[0]):
+        for x in range(good.shape[1]):
+            if good[y, x]:
+                for i in range(CELL * y, min(CELL * y + CELL, mask.shape[0])):
+                    for j in range(CELL * x, min(CELL * x + CELL, mask.shape[1])):
+                        mask[i, j] |= still[i, j]

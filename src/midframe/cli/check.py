@@ -14,8 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from midframe.cli.info import refuse_stdin, scan_source
-from midframe.cli.interpolate import HELP
+from midframe.cli.info import SOURCES, refuse_stdin, scan_source
 from midframe.cli.progress import counting
 from midframe.errors import InputError, OutputError, UsageError
 
@@ -39,13 +38,13 @@ EXAMPLES = """Examples:
 
 The gap that is bridged here is twice as long as in use: there the result looks
 better than these figures say. Figures are of 8-bit RGB; cuts are left out."""
-JOB_OPTIONS = ("start_time", "end_time", "rate", "cuts", "cut_list", "deinterlace", "allow_damaged")
+JOB_OPTIONS = ("start_time", "end_time", "rate", "cut_list", "deinterlace", "allow_damaged")
 WORST = 6  # pictures kept of each model
 BISECTION_DEPTH = 4  # as the engine: a middle-frame model answers t in sixteenths
 
 
 def check(
-    input: Annotated[str, typer.Argument(metavar="IN", help=HELP["input"])],
+    input: Annotated[str, typer.Argument(metavar="IN", help=SOURCES)],
     model: Annotated[
         str,
         typer.Option("--model", metavar="NAMES", help="Models to try, separated by commas, e.g. dis,dis/fast,blend."),
@@ -103,7 +102,7 @@ def check(
             Reader(
                 info, plan.timeline, pix_fmt=pix_fmt, deinterlace=job.deinterlace, allow_damaged=job.allow_damaged
             ) as reader,
-            closing(read_clip(job, plan, stop, reader, colour, cuts, listed)) as clip,
+            closing(read_clip(plan, stop, reader, colour, cuts, listed)) as clip,
         ):
             found[name] = check_clip(
                 told(clip, lambda done: count(done, stop - plan.first)), synthesizer, cuts=cuts, worst=WORST
@@ -156,7 +155,6 @@ def told(clip: "Iterator[tuple[Fraction, Tensor]]", tell: Callable[[int], None])
 
 
 def read_clip(
-    job: "InterpolateJob",
     plan: "Plan",
     stop: int,
     reader: "Reader",
@@ -178,11 +176,7 @@ def read_clip(
     def give_out() -> "tuple[Fraction, Tensor]":
         index, picture = waiting.popleft()
         gap = index - 1
-        if listed is not None:
-            found = gap in listed
-        else:
-            found = job.cuts != "ignore" and gap >= first and is_cut(pairs, gap, first, plan.stop)
-        if found and gap >= first:
+        if gap >= first and (gap in listed if listed is not None else is_cut(pairs, gap, first, plan.stop)):
             cuts.add(gap - first)
         for old in [known for known in glances if known < gap - CONTEXT]:
             del glances[old]

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from midframe.cli.interpolate import HELP
 from midframe.cli.progress import format_rate, format_seconds, plain
 from midframe.errors import MidframeError, UsageError
 
@@ -24,6 +24,7 @@ EXAMPLES = """Examples:
   midframe info scans/ --rate 12
   midframe info clip.mp4 --json | jq .timing.rate"""
 JOB_OPTIONS = ("rate", "allow_damaged")
+SOURCES = escape("Video file, folder of images, numbered pattern (img%04d.png), GIF or APNG.")
 
 # ITU-T H.273 in the words people use.
 RANGES = {1: "limited", 2: "full"}
@@ -48,7 +49,7 @@ class Facts:
 
 
 def info(
-    input: Annotated[str, typer.Argument(metavar="IN", help=HELP["input"])],
+    input: Annotated[str, typer.Argument(metavar="IN", help=SOURCES)],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
     **options: Any,
 ) -> None:
@@ -115,6 +116,7 @@ def plan_default(job: "InterpolateJob", found: "VideoInfo", timeline: "Timeline"
     )
     return {
         "output": str(output),
+        "model": job.model,
         "frames": plan.count,
         "rate": output_rate(plan),
         "average_rate": plan.count / plan.duration,
@@ -264,7 +266,10 @@ def print_facts(facts: Facts) -> None:
         rate = default["rate"] or default["average_rate"]
         table.add_row("", "")
         table.add_row("by default", default["output"])
-        table.add_row("", f"{default['frames']} frames at {format_rate(rate)} frames/s{_mean(default)}")
+        table.add_row(
+            "",
+            f"{default['frames']} frames at {format_rate(rate)} frames/s{_mean(default)}, made by {default['model']}",
+        )
         rest = "; the other streams are copied" if values["streams"] else ""
         table.add_row("", f"{default['codec']}, {default['pix_fmt']}{crf}{rest}")
         for note in default["notes"]:

@@ -20,7 +20,8 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="A JSON list ins
     for heading in ("name", "task", "variants", "times", "parameters", "weights", "published as"):
         table.add_column(heading)
     for row in rows:
-        paper = f"{row['paper']} ({row['year']})" if row["year"] else row["paper"]
+        year = str(row["year"] or "")
+        paper = row["paper"] if year in row["paper"] else f"{row['paper']} ({year})"
         table.add_row(
             row["name"],
             row["task"],
@@ -30,5 +31,5 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="A JSON list ins
             row["weights"],
             paper,
         )
-    Console(markup=False).print(table)
+    Console(markup=False, highlight=False, emoji=False).print(table)
     typer.echo("\nThe first variant is the default; --model NAME/VARIANT takes another.")

@@ -107,7 +107,7 @@ class DIS:
 
     contract = Contract(symmetric=True)
 
-    def __init__(self, *, preset: Preset = "best") -> None:
+    def __init__(self, *, preset: Preset = "balanced") -> None:
         if preset not in _SETTINGS:
             raise UsageError(f"DIS has no preset {preset!r}. It has: {', '.join(_SETTINGS)}.")
         self.settings = _SETTINGS[preset]

@@ -532,7 +532,10 @@ def _video_packets(
     """(decoding time, packet) of all segments, stamped anew."""
     stamps = ticks[:-1]
     delay = _reorder_delay(segments, len(stamps))
-    step = max(1, ticks[1] - ticks[0])
+    # Decoding begins so far ahead that it also ends right: MP4 adds up the steps from packet to packet, and the last
+    # one's duration, to know how long the film is.
+    last = len(stamps) - 1 - (len(final := _ranks(segments[-1])) - 1 - final[-1])
+    lead = ticks[-1] - stamps[len(stamps) - 1 - delay] - (ticks[last + 1] - ticks[last])
     done = 0
     for path in segments:
         ranks = _ranks(path)
@@ -543,7 +546,7 @@ def _video_packets(
                 decoded = done + k - delay
                 packet.time_base = time_base
                 packet.pts = stamps[shown]
-                packet.dts = stamps[decoded] if decoded >= 0 else stamps[0] + decoded * step
+                packet.dts = stamps[decoded] if decoded >= 0 else stamps[0] + lead * decoded // delay
                 packet.duration = ticks[shown + 1] - ticks[shown]
                 packet.stream = stream
                 yield packet.dts * time_base, packet

@@ -52,6 +52,7 @@ PRESETS = {
     "vp9": tuple(str(n) for n in range(9)),
 }
 DEFAULT_PRESET = {"h264": "medium", "hevc": "medium", "av1": "6", "vp9": "2"}
+ENOUGH_BITS = 10  # to which a deeper source is rounded where its codec or container has no more
 HDR_CODECS = ("h264", "hevc", "av1")  # carry HDR10 metadata themselves; Matroska carries it for any codec
 JOINED_BY_DECODING = ("gif", "apng", "png", "jpg", "tiff", "webp", "rawvideo")
 
@@ -167,7 +168,7 @@ def choose_encoder(
         working, final = _still_formats(codec, kept, pix_fmt, wanted, notes)
         stored = STORED["ffv1"][_nearest("ffv1", working)[0]]
     else:
-        working, final = _held(codec, container, wanted, explicit=pix_fmt, notes=notes), ""
+        working, final = _held(codec, info, container, wanted, explicit=pix_fmt, notes=notes), ""
         stored = STORED["ffv1" if codec == "rawvideo" else codec][working]
     _check_quality(codec, crf, preset)
     colour = _colour(info.colour, kept, working)
@@ -345,8 +346,9 @@ def _default_codec(container: str, working: str, deep_colour: bool) -> str:
         order.sort(key=lambda name: name != "ffv1")
     exact = [name for name in order if working in STORED[name]]
     larger = [name for name in order if _nearest(name, working)[0] != ""]
+    rounded = [name for name in order if _nearest(name, working, bits=ENOUGH_BITS)[0] != ""]
     without_alpha = [name for name in order if _nearest(name, _without_alpha(working))[0] != ""]
-    return next(iter(exact or larger or without_alpha or order))
+    return next(iter(exact or larger or rounded or without_alpha or order))
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,30 +371,58 @@ def _shape(pix_fmt: str) -> _Shape:
     return _Shape(family, across, down, parts[0].bits, any(part.is_alpha for part in parts))
 
 
-def _nearest(codec: str, working: str) -> tuple[str, str]:
-    """(working format, what is gained) in which `codec` holds all of `working`; ("", "") if there is none."""
-    if working in STORED[codec]:
+def _nearest(
+    codec: str, working: str, *, bits: int | None = None, size: tuple[int, int] | None = None
+) -> tuple[str, str]:
+    """(working format, what is gained) in which `codec` holds all of `working`; ("", "") if there is none.
+
+    bits  are enough, where `working` has more
+    size  (height, width) that the format must be able to hold, too
+    """
+    if working in STORED[codec] and _divides(codec, working, size):
         return working, ""
-    shape = _shape(working)
+    shape = _shape(working) if bits is None else replace(_shape(working), bits=bits)
     fits: list[tuple[tuple[int, ...], str]] = []
     for name in STORED[codec]:
         other = _shape(name)
         grown = other.family == shape.family or (shape.family == 0 and other.family == 1)
         chroma_fits = shape.family != 1 or (shape.across % other.across == 0 and shape.down % other.down == 0)
-        if grown and chroma_fits and other.bits >= shape.bits and other.alpha >= shape.alpha:
+        if (
+            grown
+            and chroma_fits
+            and _divides(codec, name, size)
+            and other.bits >= shape.bits
+            and other.alpha >= shape.alpha
+        ):
             cost = (other.alpha - shape.alpha, other.family - shape.family, other.bits, -other.across * other.down)
             fits.append((cost, name))
     return (min(fits)[1], "larger") if fits else ("", "")
+
+
+def _divides(codec: str, working: str, size: tuple[int, int] | None) -> bool:
+    """Whether `codec` can hold a picture of this size: x264 and x265 want whole chroma samples, others pad."""
+    if size is None or codec not in ("h264", "hevc"):
+        return True
+    shape = _shape(working)
+    return size[0] % shape.down == 0 and size[1] % shape.across == 0
 
 
 def _without_alpha(working: str) -> str:
     return working.replace("yuva", "yuv").replace("gbrap", "gbrp")
 
 
-def _held(codec: str, container: str, wanted: str, *, explicit: str | None, notes: Callable[[str], None]) -> str:
-    working, grown = _nearest(codec, wanted)
+def _held(
+    codec: str, info: VideoInfo, container: str, wanted: str, *, explicit: str | None, notes: Callable[[str], None]
+) -> str:
+    size = (info.height, info.width)
+    working, grown = _nearest(codec, wanted, size=size)
+    if not working and explicit is None:
+        working = _nearest(codec, wanted, bits=ENOUGH_BITS, size=size)[0]
+        if working:
+            notes(f"{codec} is written with {_shape(working).bits} bits: {wanted} is rounded (ffv1 in .mkv keeps it).")
+            return working
     if not working and _shape(wanted).alpha:
-        working, grown = _nearest(codec, _without_alpha(wanted))
+        working, grown = _nearest(codec, _without_alpha(wanted), size=size)
         if working:
             homes = "--codec ffv1 in .mkv, vp9 in .webm or prores in .mov"
             notes(f"{codec} cannot hold the transparency of {wanted}: it is left out ({homes} keeps it).")
@@ -402,7 +432,12 @@ def _held(codec: str, container: str, wanted: str, *, explicit: str | None, note
         raise UsageError(
             f"{codec} cannot hold {explicit or wanted}: {way}, or one of --pix-fmt {', '.join(STORED[codec])}."
         )
-    if grown:
+    if grown and not _divides(codec, wanted, size):
+        notes(
+            f"{codec} cannot hold {wanted} of the odd size {info.width}x{info.height}; it is stored as {working}, "
+            f"which fewer players show (--codec {'vp9' if container == 'webm' else 'av1'} keeps {wanted})."
+        )
+    elif grown:
         notes(f"{codec} has no {wanted}; it is stored as {working}, which holds all of it.")
     if codec == "h264" and working == "gbrp":
         notes("RGB is kept as RGB, which few players show in H.264: --pix-fmt yuv420p or yuv444p plays everywhere.")
