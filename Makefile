@@ -63,7 +63,7 @@ unit: setup
 
 slow: setup  ## The tests that take minutes; stops after SLOW_MINUTES, at the first that fails.
 	@mkdir -p .pytest_cache; rm -f .pytest_cache/slow-timed-out
-	code=0; timeout --kill-after=30 $(SLOW_MINUTES)m $(BIN)/python -m pytest -m slow -x $(PYTEST_ARGS) || code=$$?; \
+	@code=0; timeout --kill-after=30 $(SLOW_MINUTES)m $(BIN)/python -m pytest -m slow -x $(PYTEST_ARGS) || code=$$?; \
 	if [ $$code -eq 124 ] || [ $$code -eq 137 ]; then touch .pytest_cache/slow-timed-out; fi; exit $$code
 
 docs: setup  ## Build the documentation into site/; a warning is an error.
@@ -72,15 +72,17 @@ docs: setup  ## Build the documentation into site/; a warning is an error.
 docs-pages: setup  ## Make the documentation's pictures again, from the demo's film.
 	$(BIN)/python tools/demo.py --pictures docs/images
 
-bench: setup  ## Speed: the whole job against FFmpeg's minterpolate, memory, the stages of dis.
+bench: setup  ## Speed against FFmpeg's minterpolate, memory, the stages of dis, the corpus.
 	$(BIN)/python benchmarks/whole_job.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/dis_speed.py
+	$(BIN)/python benchmarks/corpus.py
 
 bench-smoke: setup  ## The same scripts on tiny clips: do they still run?
 	$(BIN)/python benchmarks/whole_job.py --smoke
 	$(BIN)/python benchmarks/memory.py --smoke
 	$(BIN)/python benchmarks/dis_speed.py --smoke
+	$(BIN)/python benchmarks/corpus.py --smoke
 
 clean:  ## Remove .venv and everything that was built.
 	rm -rf $(VENV) build dist site demo .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

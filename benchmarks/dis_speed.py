@@ -100,6 +100,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.smoke:
         options.size, options.repeat = "160x96", 1
+        print("a smoke run: it shows that the script works, its figures mean nothing")
     if len(options.frames) not in (0, 2):
         parser.error("give two pictures or none")
     width, height = map(int, options.size.split("x"))

@@ -43,6 +43,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.smoke:
         options.frames, options.model = 3, "blend"
+        print("a smoke run: it shows that the script works, its figures mean nothing")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         render_clip(folder / "short.mp4", options.frames, (1080, 1920))

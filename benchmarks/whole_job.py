@@ -78,6 +78,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.smoke:
         options.frames, options.rounds = 6, 1
+        print("a smoke run: it shows that the script works, its figures mean nothing")
     with tempfile.TemporaryDirectory() as folder:
         clip = options.clip or Path(folder) / "clip.mp4"
         if options.clip is None:

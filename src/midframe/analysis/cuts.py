@@ -1,9 +1,9 @@
 """Where one shot ends and the next begins, and the list of cuts as a file.
 
-A gap is a cut if no small motion explains it, nothing like the earlier picture comes back within three frames (a flash),
-and the change stands out of what happens around it (a fade, a dissolve, a shaking camera do not).
-The change between two frames is what is left of the thumbnail's difference after the best displacement of each block
-(a pan leaves little).
+A gap is a cut if no small motion explains it, nothing like the earlier picture comes back within three frames (as it
+does after a flash), and the change stands out of what happens around it (a fade, a dissolve, a shaking camera do not).
+The change between two frames is what is left of the thumbnail's difference after the best displacement of each block;
+a pan leaves little. All numbers were chosen with benchmarks/analysis.py.
 """
 
 import csv
@@ -16,13 +16,14 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from midframe.analysis.glance import CONTEXT, Glance, Pairs
+from midframe.analysis.glance import Glance, Pairs
 from midframe.errors import InputError
 
 THRESHOLD = 9.0  # 8-bit codes left after compensation, below which nothing is a cut
 RATIO = 3.0  # times the neighbourhood's median change
 FLOOR = 0.5  # 8-bit codes added to the neighbourhood's change, so that noise after a still does not count
 BESIDE = 5  # gaps on either side that make the neighbourhood
+STILL = 0.5  # 8-bit codes, below which a frame repeats the one before as far as cuts are concerned
 RETURN = 3  # frames within which a flash is over
 RETURNED = 0.5  # of the change: what is nearer than this to the picture before the gap is that picture come back
 
@@ -39,7 +40,8 @@ def is_cut(pairs: Pairs, gap: int, first: int, stop: int) -> bool:
     if here < THRESHOLD:
         return False
     near = range(max(gap - BESIDE, first), min(gap + BESIDE + 1, stop - 1))
-    beside = [pairs.measure(measure_change, g, g + 1) for g in near if g != gap]
+    changes = [pairs.measure(measure_change, g, g + 1) for g in near if g != gap]
+    beside = [change for change in changes if change >= STILL]  # in animation most gaps are repeats: not its level
     if beside and here < RATIO * (float(np.median(beside)) + FLOOR):
         return False
     before = range(max(gap - RETURN + 1, first), gap + 1)

@@ -6,6 +6,7 @@ Bridging a run of repeats means interpolating from the frame before the run to t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numba
 import numpy as np
@@ -44,7 +45,9 @@ def is_repeat(pairs: Pairs, frame: int, first: int, stop: int) -> bool:
     if here.worst > NOISE:
         return False
     sides = (range(max(frame - BESIDE, first + 1), frame), range(frame + 1, min(frame + BESIDE + 1, stop)))
-    moved = [[pairs.measure(measure_difference, f - 1, f) for f in side] for side in sides if side]
+    # A side that the film's end cuts short may hold repeats only; it counts if there is no better one.
+    whole = [side for side in sides if len(side) == BESIDE] or [side for side in sides if side]
+    moved = [[pairs.measure(measure_difference, f - 1, f) for f in side] for side in whole]
     # Movement must show on both sides: between two drawings it does, where a movement slows down it does not.
     return bool(moved) and all(
         here.worst < RATIO * max(d.worst for d in side) and here.mean < RATIO * max(d.mean for d in side)
@@ -67,17 +70,17 @@ def bridge_keys(dups: Sequence[bool], max_run: int = MAX_RUN, *, cadence: bool) 
     """
     count = len(dups)
     keys = [i for i in range(count) if not dups[i]]
-    shown = [b - a for a, b in zip(keys, keys[1:], strict=False)]
+    shown = [b - a for a, b in pairwise(keys)]
     bridged = [False] * count
     for k, times in enumerate(shown):
         if not 2 <= times <= max_run + 1:
             continue
         if cadence:
             low = k
-            while low > 0 and 2 <= shown[low - 1] and abs(shown[low - 1] - times) <= 1:
+            while low > 0 and shown[low - 1] >= 2 and abs(shown[low - 1] - times) <= 1:
                 low -= 1
             high = k
-            while high + 1 < len(shown) and 2 <= shown[high + 1] and abs(shown[high + 1] - times) <= 1:
+            while high + 1 < len(shown) and shown[high + 1] >= 2 and abs(shown[high + 1] - times) <= 1:
                 high += 1
             if high - low < 2:
                 continue

@@ -44,11 +44,12 @@ def glance(picture: av.VideoFrame) -> Glance:
         thumb[..., k] = shrink(channel, size)
     if thumb.shape[2] > 1 + k:
         thumb[..., k + 1 :] = 128 * unit
-    return Glance(thumb / np.float32(unit), plane, unit)
+    thumb /= np.float32(unit)
+    return Glance(thumb, plane, unit)
 
 
 def shrink(plane: NDArray, size: tuple[int, int]) -> NDArray[np.float32]:
-    """Area-average `plane` to `size` (width, height). A large plane is thinned to every k-th row first, which is cheap."""
+    """Area-average `plane` to `size` (width, height). Of a large plane only every k-th row is looked at."""
     thin = max(1, plane.shape[0] // (size[1] * 4))
     small = cv2.resize(plane[::thin], size, interpolation=cv2.INTER_AREA)
     return small.astype(np.float32)

@@ -2,9 +2,9 @@
 
 1. A pixel is still if its luma agrees in each of RUN gaps in a row, the asked one among them.
 2. Bars: rows and columns at the border that are still throughout and largely black.
-3. Overlays: still pixels of strong contrast (letters, the edges of a logo) are gathered into blobs; a blob is an overlay
-   if most of what borders on it moves. A still background touches mostly still or flat pixels, or fills the frame; the
-   flat inside of a moving object has no still edges. What a blob covers is kept where it is still.
+3. Overlays: still pixels of strong contrast (letters, the edges of a logo) are gathered into blobs; a blob is an
+   overlay if a good part of what borders on it moves. A still background touches mostly still or flat pixels, or
+   fills the frame; the flat inside of a moving object has no still edges. What a blob covers is kept where it is still.
 
 Blobs are found at a quarter of the size; the mask is exact to the pixel.
 """
@@ -21,10 +21,12 @@ from midframe.analysis.glance import Glance, Pairs
 
 RUN = 6  # gaps in a row over which a pixel must stand still
 SHORTEST = 3  # of a film that has fewer
-TOLERANCE = 5  # 8-bit codes; more than the encoder's noise on a still letter, less than motion makes of an edge in RUN gaps
+TOLERANCE = (
+    5  # 8-bit codes; more than the encoder's noise on a still letter, less than motion makes of an edge in RUN gaps
+)
 CONTRAST = 40  # 8-bit codes between a pixel's neighbours on either side that make an edge
 CELL = 4  # pixels, the side of the cells in which blobs are found
-MOVING_RING = 0.3  # part of an overlay's border that must move
+MOVING_RING = 0.3  # part of an overlay's border that must move; the rest may be flat
 SOLID = 0.3  # part of the contrast inside a blob that must stand still
 LARGEST = 0.12  # of the frame; larger still regions are background
 LARGEST_HOLE = 0.01  # of the frame, that a blob encloses and is taken for a part of it
@@ -99,14 +101,14 @@ def _bars(here: Glance, still: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _add_overlays(here: Glance, still: NDArray[np.uint8], mask: NDArray[np.uint8]) -> None:
     """Set `mask` on still overlays."""
-    height, width = still.shape
+    height = still.shape[0]
     held, contrast, moving, bars = _cells(here.luma, still, mask, CONTRAST * here.unit)
     held[bars > 0] = 0
     if int(held.sum()) < FEWEST:
         return
     reach = max(3, height // (60 * CELL)) | 1
-    blobs = cv2.morphologyEx((held > 0).view(np.uint8), cv2.MORPH_CLOSE, np.ones((reach, reach), np.uint8))
-    blobs |= _holes(blobs)
+    near = cv2.morphologyEx((held > 0).view(np.uint8), cv2.MORPH_CLOSE, np.ones((reach, reach), np.uint8))
+    blobs = np.asarray(near, np.uint8) | _holes(np.asarray(near, np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(blobs, connectivity=8, ltype=cv2.CV_16U)
     if count < 2:
         return
@@ -140,7 +142,7 @@ def _cells(luma, still, mask, threshold):  # type: ignore[no-untyped-def]
     height, width = luma.shape
     rows, columns = (height + CELL - 1) // CELL, (width + CELL - 1) // CELL
     out = np.zeros((4, rows, columns), np.uint8)
-    sums = np.zeros((4, columns * CELL), np.uint8)  # down a row of cells; then across, once for CELL rows: it vectorises
+    sums = np.zeros((4, columns * CELL), np.uint8)  # down the cells first, then across: it vectorises
     held, edges, moving, bars = sums[0], sums[1], sums[2], sums[3]
     for k in range(rows):
         sums[:] = 0

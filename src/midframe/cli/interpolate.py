@@ -61,7 +61,6 @@ def interpolate(
     from midframe.api import make_job
 
     job = make_job(input, output, **options)  # refuses before torch is loaded
-    from midframe.engine.run import run
 
     def summary(text: str) -> None:
         print(text, file=sys.stderr if "-" in (input, output) else sys.stdout)
@@ -69,6 +68,8 @@ def interpolate(
     with make_reporter(progress, quiet=quiet, summary=summary) as reporter:
         try:
             with _terminable():
+                from midframe.engine.run import run  # takes a second or two, in which a signal may come
+
                 result = run(job, reporter)
         except KeyboardInterrupt as stop:
             what, code = ("Terminated", 128 + stop.number) if isinstance(stop, Terminated) else ("Interrupted", 130)

@@ -1,6 +1,7 @@
 """How far a job is, on stderr: a bar on a terminal, lines of JSON otherwise. stdout is left to the film.
 
 JSON lines are events of `engine.job` with their name under "event": started, progress, note, and at the end result.
+Rich's bars are imported where one is shown: help and mistakes are answered without them.
 """
 
 import json
@@ -13,10 +14,6 @@ from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
-
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from midframe.engine import job
 
@@ -106,6 +103,9 @@ class Bar:
     """A bar with frames, frames per second and time left."""
 
     def __init__(self, summary: Callable[[str], None]) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
         self.at: tuple[int, int] | None = None
         self._summary = summary
         console = Console(stderr=True)
@@ -161,6 +161,10 @@ class Bar:
 @contextmanager
 def counting(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """A bar on stderr for work that is only counted: call it with (done, total). Shows nothing off a terminal."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),

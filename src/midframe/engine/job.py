@@ -62,7 +62,7 @@ class InterpolateJob:
     cut_list: str | None = option(None, "Read the cuts from this CSV instead of detecting them.")
     write_cut_list: str | None = option(None, "Write the cuts that were used to this CSV.")
     duplicates: DuplicatePolicy = option(
-        "keep",
+        "auto",
         "Repeated frames: 'keep' them, 'auto' bridges a regular cadence (animation on 2s and 3s), 'bridge' bridges "
         "every short run.",
     )

@@ -270,6 +270,7 @@ class Pipeline:
             setup.info,
             setup.plan.timeline,
             pix_fmt=setup.settings.pix_fmt,
+            colour=setup.settings.colour,
             deinterlace=setup.job.deinterlace,
             allow_damaged=setup.job.allow_damaged,
         )
@@ -402,6 +403,7 @@ class Pipeline:
                     self._setup.info,
                     plan.timeline,
                     pix_fmt=self._setup.settings.pix_fmt,
+                    colour=self._setup.settings.colour,
                     deinterlace=self._setup.job.deinterlace,
                     allow_damaged=self._setup.job.allow_damaged,
                 ) as reader:

@@ -10,13 +10,16 @@ Chroma filters along one axis, c = chroma, y = luma-sized samples:
                                          c[k] = −¼y[2k−1] + ¾y[2k] + ¾y[2k+1] − ¼y[2k+2]
   on the even luma samples ("co-sited"): y[2k] = c[k],  y[2k+1] = ½(c[k] + c[k+1]);   c[k] = y[2k]
 Edges repeat. Where an odd size leaves the last chroma sample half covered, the missing sample is (3y[−1] − y[−2]) / 2.
+Pictures that never had this chroma (RGB made 4:2:0) are averaged instead: ½y[2k] + ½y[2k+1], or ¼ ½ ¼ around y[2k].
 
 Bottom sitings are read as centre ones along the vertical: both ways alike, so nothing moves, but a model sees chroma
-half a line off. BT.2020 constant luminance and ICtCp use the BT.2020 matrix for the same reason: the way back undoes it.
+half a line off. BT.2020 constant luminance and ICtCp use the BT.2020 matrix for the same reason: the way back undoes
+it.
 """
 
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import av
 import numba
@@ -56,6 +59,8 @@ def working_format(pix_fmt: str) -> str:
     if source.is_bayer:
         raise UsageError(f"{pix_fmt} is raw sensor data; develop it into RGB first.")
     parts = source.components
+    if not parts or pix_fmt.startswith("yaf"):  # frames inside a graphics card; and swscale aborts on float grey
+        raise UsageError(f"{pix_fmt} cannot be read here; convert the file to a usual pixel format first.")
     alpha = any(part.is_alpha for part in parts) or source.has_palette
     bits = min(max((part.bits for part in parts), default=8), 16)
     if source.is_rgb or source.has_palette or pix_fmt.startswith("xyz"):
@@ -85,11 +90,9 @@ def resolve(colour: Colour, pix_fmt: str, height: int) -> Colour:
     """
     del height
     is_rgb = pix_fmt.startswith("gbr")
-    matrix = c.MATRIX_RGB if is_rgb else colour.matrix
-    if matrix not in KR_KB and matrix not in (c.MATRIX_RGB, c.MATRIX_YCGCO):
-        matrix = c.MATRIX_170M
-    if matrix == c.MATRIX_RGB and not is_rgb and "444" not in pix_fmt and not pix_fmt.startswith("gray"):
-        matrix = c.MATRIX_170M
+    matrix = colour.matrix if colour.matrix in KR_KB or colour.matrix == c.MATRIX_YCGCO else c.MATRIX_170M
+    if is_rgb:
+        matrix = c.MATRIX_RGB
     range_ = colour.range or (c.FULL if is_rgb or pix_fmt.startswith("gray") else c.LIMITED)
     if is_rgb:
         range_ = c.FULL
@@ -104,29 +107,30 @@ def to_rgb(picture: av.VideoFrame, colour: Colour) -> Float[Tensor, "c h w"]:
     format = picture.format.name
     planes = _planes(picture)
     bits = picture.format.components[0].bits
-    top = np.float32((1 << bits) - 1)
+    unit = np.float32(1 / ((1 << bits) - 1))
     colour = resolve(colour, format, picture.height)
     height, width = picture.height, picture.width
     alpha = picture.format.components[-1].is_alpha
     rgb = np.empty((4 if alpha else 3, height, width), np.float32)
     if format.startswith("gbr"):
         for channel, plane in zip((1, 2, 0), planes, strict=False):
-            np.multiply(plane, 1 / top, out=rgb[channel], casting="unsafe")
+            np.multiply(plane, unit, out=rgb[channel], dtype=np.float32)
     elif format.startswith("gray"):
         forward, _, offset = _matrix(colour.matrix, colour.range, bits)
-        np.multiply(plane_minus(planes[0], offset[0]), forward[1, 0], out=rgb[0])
-        rgb[1], rgb[2] = rgb[0], rgb[0]
+        rgb[:] = (planes[0].astype(np.float32) - offset[0]) * forward[1, 0]
     else:
         forward, _, offset = _matrix(colour.matrix, colour.range, bits)
         across, down = _siting(picture.format, colour)
         _yuv_to_rgb(planes[0], planes[1], planes[2], forward, offset, across, down, rgb)
     if alpha:
-        np.multiply(planes[3], 1 / top, out=rgb[3], casting="unsafe")
+        np.multiply(planes[3], unit, out=rgb[3], dtype=np.float32)
     return torch.from_numpy(rgb)
 
 
-def from_rgb(rgb: Float[Tensor, "c h w"], *, pix_fmt: str, colour: Colour) -> av.VideoFrame:
+def from_rgb(rgb: Float[Tensor, "c h w"], *, pix_fmt: str, colour: Colour, average: bool = False) -> av.VideoFrame:
     """A picture in the working format `pix_fmt`; the exact inverse of `to_rgb`. Codes are rounded and clipped here.
+
+    average  chroma samples are averages of what they cover: for pictures that had more chroma than `pix_fmt` holds
 
     A missing alpha channel is opaque. Raises UsageError for a format that is not a working format.
     """
@@ -141,12 +145,12 @@ def from_rgb(rgb: Float[Tensor, "c h w"], *, pix_fmt: str, colour: Colour) -> av
         for channel, plane in zip((1, 2, 0), planes, strict=False):
             _quantise(values[channel], top, np.float32(0), top, plane)
     elif pix_fmt.startswith("gray"):
-        forward, _, offset = _matrix(colour.matrix, colour.range, bits)
-        mean = (values[0] + values[1] + values[2]) * np.float32(1 / 3)
-        _quantise(mean, 1 / forward[1, 0], offset[0], top, planes[0])
+        _, backward, offset = _matrix(colour.matrix, colour.range, bits)
+        codes = backward[0, 0] * values[0] + backward[0, 1] * values[1] + backward[0, 2] * values[2]
+        _quantise(codes, np.float32(1), offset[0], top, planes[0])
     else:
         _, backward, offset = _matrix(colour.matrix, colour.range, bits)
-        across, down = _siting(picture.format, colour)
+        across, down = (way + 2 if way and average else way for way in _siting(picture.format, colour))
         shrunk = np.empty((2, height, planes[1].shape[1]), np.float32)
         _rgb_to_luma(values, backward, offset, across, top, planes[0], shrunk)
         _shrink_down(shrunk, offset, down, top, planes[1], planes[2])
@@ -180,16 +184,33 @@ def compose(made: av.VideoFrame, source: av.VideoFrame, mask: NDArray[np.bool_])
             height, width = ours.shape
             tall, wide = -(-mask.shape[0] // height), -(-mask.shape[1] // width)
             padded = np.pad(mask, ((0, height * tall - mask.shape[0]), (0, width * wide - mask.shape[1])), mode="edge")
-            cells = padded.reshape(height, tall, width, wide).all(axis=(1, 3))
+            cells = np.all(padded.reshape(height, tall, width, wide), axis=(1, 3))
         np.copyto(ours, theirs, where=cells)
 
 
-def plane_minus(plane: NDArray, offset: np.float32) -> NDArray[np.float32]:
-    return plane.astype(np.float32) - offset
+def change(picture: av.VideoFrame, was: Colour, *, pix_fmt: str, colour: Colour) -> av.VideoFrame:
+    """`picture`, in a working format and of colour `was`, in another working format and `colour`; alpha may go or come.
+
+    Between RGB, YCbCr and grey; other depths are rounded, never dithered; coarser chroma is averaged. Primaries and
+    transfer are not converted. Raises UsageError for a format that is not a working format.
+    """
+    values = to_rgb(picture, was)
+    format = av.VideoFormat(pix_fmt, 64, 64)
+    has_alpha = format.components[-1].is_alpha
+    fewer = any(a < b for a, b in zip(_chroma_density(pix_fmt), _chroma_density(picture.format.name), strict=True))
+    return from_rgb(values if has_alpha else values[:3], pix_fmt=pix_fmt, colour=colour, average=fewer)
+
+
+def _chroma_density(pix_fmt: str) -> tuple[float, float]:
+    """Chroma samples per pixel, (across, down); a picture without chroma needs none."""
+    if pix_fmt.startswith("gray"):
+        return 0.0, 0.0
+    across, down = _ratio(pix_fmt)
+    return 1 / across, 1 / down
 
 
 def _plane(picture: av.VideoFrame, number: int, height: int, width: int) -> NDArray:
-    plane = picture.planes[number]
+    plane: Any = picture.planes[number]  # a buffer, which its type does not say
     bits = picture.format.components[0].bits
     dtype = np.dtype(np.uint8 if bits == 8 else "<u2")
     flat = np.frombuffer(plane, dtype)
@@ -221,7 +242,7 @@ def _ratio(pix_fmt: str) -> tuple[int, int]:
 
 
 def _siting(format: av.VideoFormat, colour: Colour) -> tuple[int, int]:
-    """How chroma is enlarged (across, down): 0 not at all, 1 centre, 2 co-sited."""
+    """How chroma is enlarged (across, down): 0 not at all, 1 centre, 2 co-sited. `from_rgb` adds 2 for averages."""
     across, down = _ratio(format.name)
     left = colour.chroma_location in (c.SITING_LEFT, c.SITING_TOPLEFT, c.SITING_BOTTOMLEFT)
     top = colour.chroma_location in (c.SITING_TOPLEFT, c.SITING_TOP)
@@ -235,19 +256,15 @@ def _matrix(matrix: int, range_: int, bits: int) -> tuple[NDArray, NDArray, NDAr
     top = (1 << bits) - 1
     luma_span, chroma_span, black = (219 * unit, 224 * unit, 16 * unit) if range_ == c.LIMITED else (top, top, 0)
     middle = 128 * unit
-    if matrix == c.MATRIX_RGB:  # planes are G, B, R
-        to_rgb = np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]], float)
-        spans, offset = np.full(3, luma_span, float), np.full(3, black, float)
+    if matrix == c.MATRIX_YCGCO:
+        to_rgb = np.array([[1, -1, 1], [1, 1, 0], [1, -1, -1]], float)
     else:
-        if matrix == c.MATRIX_YCGCO:
-            to_rgb = np.array([[1, -1, 1], [1, 1, 0], [1, -1, -1]], float)
-        else:
-            kr, kb = KR_KB[matrix]
-            kg = 1 - kr - kb
-            to_rgb = np.array(
-                [[1, 0, 2 * (1 - kr)], [1, -2 * kb * (1 - kb) / kg, -2 * kr * (1 - kr) / kg], [1, 2 * (1 - kb), 0]]
-            )
-        spans, offset = np.array([luma_span, chroma_span, chroma_span], float), np.array([black, middle, middle], float)
+        kr, kb = KR_KB[matrix]
+        kg = 1 - kr - kb
+        to_rgb = np.array(
+            [[1, 0, 2 * (1 - kr)], [1, -2 * kb * (1 - kb) / kg, -2 * kr * (1 - kr) / kg], [1, 2 * (1 - kb), 0]]
+        )
+    spans, offset = np.array([luma_span, chroma_span, chroma_span], float), np.array([black, middle, middle], float)
     forward = to_rgb / spans
     return forward.astype(np.float32), np.linalg.inv(forward).astype(np.float32), offset.astype(np.float32)
 
@@ -303,7 +320,7 @@ def _rgb_to_luma(rgb, m, offset, across, top, y, shrunk):  # type: ignore[no-unt
     columns = shrunk.shape[2]
     # one sample more at the left and two at the right than the row has: the filter's reach
     wide = np.empty((2, width + 3), np.float32)
-    quarter, three = np.float32(0.25), np.float32(0.75)
+    quarter, half, three = np.float32(0.25), np.float32(0.5), np.float32(0.75)
     for i in range(height):
         for j in range(width):
             r, g, b = rgb[0, i, j], rgb[1, i, j], rgb[2, i, j]
@@ -318,6 +335,16 @@ def _rgb_to_luma(rgb, m, offset, across, top, y, shrunk):  # type: ignore[no-unt
             elif across == 2:
                 for k in range(columns):
                     shrunk[p, i, k] = wide[p, 2 * k + 1]
+            elif across == 3:
+                wide[p, width + 1] = wide[p, width]
+                for k in range(columns):
+                    shrunk[p, i, k] = half * (wide[p, 2 * k + 1] + wide[p, 2 * k + 2])
+            elif across == 4:
+                wide[p, 0] = wide[p, 1]
+                wide[p, width + 1] = wide[p, width]
+                for k in range(columns):
+                    ends = wide[p, 2 * k] + wide[p, 2 * k + 2]
+                    shrunk[p, i, k] = quarter * ends + half * wide[p, 2 * k + 1]
             else:
                 wide[p, 0] = wide[p, 1]
                 beyond = wide[p, width]
@@ -337,6 +364,7 @@ def _shrink_down(shrunk, offset, down, top, u, v):  # type: ignore[no-untyped-de
     height = shrunk.shape[1]
     rows, columns = u.shape
     odd = height & 1 and height > 1
+    quarter, half, three = np.float32(0.25), np.float32(0.5), np.float32(0.75)
     for p in range(2):
         plane = u if p == 0 else v
         for k in range(rows):
@@ -345,6 +373,11 @@ def _shrink_down(shrunk, offset, down, top, u, v):  # type: ignore[no-untyped-de
                     value = shrunk[p, k, j]
                 elif down == 2:
                     value = shrunk[p, 2 * k, j]
+                elif down == 3:
+                    value = half * (shrunk[p, 2 * k, j] + shrunk[p, min(2 * k + 1, height - 1), j])
+                elif down == 4:
+                    ends = shrunk[p, max(2 * k - 1, 0), j] + shrunk[p, min(2 * k + 1, height - 1), j]
+                    value = quarter * ends + half * shrunk[p, 2 * k, j]
                 else:
                     i = 2 * k
                     beyond = shrunk[p, height - 1, j]
@@ -353,7 +386,7 @@ def _shrink_down(shrunk, offset, down, top, u, v):  # type: ignore[no-untyped-de
                     before = shrunk[p, max(i - 1, 0), j]
                     second = shrunk[p, i + 1, j] if i + 1 < height else beyond
                     after = shrunk[p, i + 2, j] if i + 2 < height else beyond
-                    value = np.float32(0.75) * (shrunk[p, i, j] + second) - np.float32(0.25) * (before + after)
+                    value = three * (shrunk[p, i, j] + second) - quarter * (before + after)
                 code = np.floor(value + offset[p + 1] + np.float32(0.5))
                 plane[k, j] = plane.dtype.type(min(max(code, np.float32(0)), top))
 

@@ -12,7 +12,10 @@ import av
 import av.filter
 from av.video.reformatter import VideoReformatter
 
-from midframe.errors import DamagedError, InputError
+from midframe.errors import DamagedError, InputError, UsageError
+from midframe.video import colour as c
+from midframe.video.colour import Colour
+from midframe.video.pixel import change, resolve, working_format
 from midframe.video.probe import (
     GO_ON,
     VideoInfo,
@@ -40,7 +43,9 @@ class SourceFrame:
 class Reader:
     """Reads any part of a source. A context manager; `frames` may be called again and again, one call at a time.
 
-    pix_fmt        format the pictures are converted to if they differ: only layout and depth change, not colour
+    pix_fmt        format the pictures are converted to if they differ
+    colour         what samples of `pix_fmt` mean where it is RGB and the source is YCbCr, or the other way round
+                   (None: BT.709 of limited range, or RGB of full range); within one family colour does not change
     deinterlace    an interlaced source gives one progressive frame per frame (bwdif), at the same times
     allow_damaged  packets that do not decode are skipped; the timeline must then come from `scan(decode=True)`
     threads        for decoding; 0 = as many as there are processors
@@ -52,12 +57,13 @@ class Reader:
         timeline: Timeline,
         *,
         pix_fmt: str | None = None,
+        colour: Colour | None = None,
         deinterlace: bool = True,
         allow_damaged: bool = False,
         threads: int = 0,
     ) -> None:
         self._info, self._timeline = info, timeline
-        self._convert = Converter(pix_fmt or info.pix_fmt)
+        self._convert = Converter(pix_fmt or info.pix_fmt, colour, chroma_location=info.colour.chroma_location)
         self._deinterlace = deinterlace and info.interlaced is not None
         self._lenient = allow_damaged
         self._threads = threads
@@ -194,9 +200,9 @@ class PipeReader:
     Entering raises InputError if stdin is a terminal, is not y4m or holds no frame.
     """
 
-    def __init__(self, *, pix_fmt: str | None = None, deinterlace: bool = True) -> None:
+    def __init__(self, *, pix_fmt: str | None = None, colour: Colour | None = None, deinterlace: bool = True) -> None:
         self._stack = ExitStack()
-        self._pix_fmt, self._deinterlace = pix_fmt, deinterlace
+        self._pix_fmt, self._colour, self._deinterlace = pix_fmt, colour, deinterlace
         self.info: VideoInfo
         self.rate = Fraction(0)
 
@@ -221,7 +227,8 @@ class PipeReader:
 
     def frames(self) -> Iterator[SourceFrame]:
         """All frames, once. Raises DamagedError if the stream ends within a frame, InputError if the size changes."""
-        convert_to = Converter(self._pix_fmt or self.info.pix_fmt)
+        chroma_location = self.info.colour.chroma_location
+        convert_to = Converter(self._pix_fmt or self.info.pix_fmt, self._colour, chroma_location=chroma_location)
         pictures: Iterator[tuple[int, av.VideoFrame]] = enumerate(chain(self._head, self._pictures))
         if self._deinterlace and self.info.interlaced:
             pictures = deinterlaced(pictures)
@@ -230,29 +237,86 @@ class PipeReader:
 
 
 class Converter:
-    """Changes layout and depth of pictures to `pix_fmt`, never colour: matrix and range are the same on both sides."""
+    """Brings pictures into the format `pix_fmt`, and into `colour` where that is another family than their own.
 
-    def __init__(self, pix_fmt: str) -> None:
-        self._pix_fmt = pix_fmt
+    swscale only puts samples into another order here. What changes values (RGB to YCbCr and back, depth, chroma
+    resolution) takes the same arithmetic as synthesised frames, `pixel.change`. Between two formats of one family the
+    colour is the picture's own on both sides, whatever `colour` says. `chroma_location` is that of the source, which
+    its pictures do not show.
+    """
+
+    def __init__(
+        self, pix_fmt: str, colour: Colour | None = None, *, chroma_location: int = c.SITING_UNSPECIFIED
+    ) -> None:
+        self._pix_fmt, self._colour, self._chroma_location = pix_fmt, colour, chroma_location
+        self._working = working_format(pix_fmt)
         self._scaler = VideoReformatter()
 
     def __call__(self, picture: av.VideoFrame) -> av.VideoFrame:
-        """`picture` itself if it is in this format; else a copy with the same stamp and tags."""
-        if picture.format.name == self._pix_fmt:
+        """`picture` itself if it is in this format; else a copy with the same stamp.
+
+        Raises UsageError for a format that cannot be read.
+        """
+        name = picture.format.name
+        if name == self._pix_fmt:
             return picture
-        # yuvj formats mean full range, whatever the tag says.
-        color_range = 2 if picture.format.name.startswith("yuvj") else int(picture.color_range)
-        made = self._scaler.reformat(
-            picture, format=self._pix_fmt, src_color_range=color_range, dst_color_range=color_range, threads=1
+        said = Colour(
+            # yuvj formats mean full range, whatever the tag says.
+            range=c.FULL if name.startswith("yuvj") else int(picture.color_range),
+            matrix=int(picture.colorspace),
+            primaries=int(picture.color_primaries),
+            transfer=int(picture.color_trc),
+            chroma_location=self._chroma_location,
         )
-        made.colorspace, made.color_range = picture.colorspace, color_range  # the scaler writes 601's other number
-        made.pts, made.time_base, made.duration = picture.pts, picture.time_base, picture.duration
+        now = said
+        layout = working_format(name)
+        made = self._rearrange(picture, layout, said.range)
+        if layout != self._working:
+            now = _counterpart(said, layout, self._working, self._colour)
+            made = change(made, said, pix_fmt=self._working, colour=now)
+        made = self._rearrange(made, self._pix_fmt, now.range)
+        # The scaler writes 601's other number.
+        made.colorspace, made.color_range = now.matrix, now.range
+        made.color_primaries, made.color_trc = now.primaries, now.transfer
+        made.pts, made.duration = picture.pts, picture.duration
+        if picture.time_base is not None:
+            made.time_base = picture.time_base
         return made
 
+    def _rearrange(self, picture: av.VideoFrame, pix_fmt: str, color_range: int) -> av.VideoFrame:
+        if picture.format.name == pix_fmt:
+            return picture
+        try:
+            return self._scaler.reformat(
+                picture, format=pix_fmt, src_color_range=color_range, dst_color_range=color_range, threads=1
+            )
+        except av.FFmpegError as error:
+            raise UsageError(
+                f"{picture.format.name} cannot be read here; convert the file to a usual pixel format first."
+            ) from error
 
-def convert(picture: av.VideoFrame, pix_fmt: str) -> av.VideoFrame:
-    """One picture in another layout or depth of the same colour; itself if it already is."""
-    return Converter(pix_fmt)(picture)
+
+def _counterpart(said: Colour, layout: str, pix_fmt: str, asked: Colour | None) -> Colour:
+    """The colour of a picture that goes from one format to another: its own, unless the family changes."""
+    was, now = _family(layout), _family(pix_fmt)
+    if was == now:
+        return said
+    if asked is not None:
+        return asked
+    if now == "rgb":
+        return replace(said, matrix=c.MATRIX_RGB, range=c.FULL, chroma_location=c.SITING_UNSPECIFIED)
+    if was == "rgb":
+        return replace(said, matrix=c.MATRIX_709, range=c.LIMITED)
+    return replace(resolve(said, layout, 0), matrix=c.MATRIX_709 if said.matrix == c.MATRIX_RGB else said.matrix)
+
+
+def _family(pix_fmt: str) -> str:
+    return "rgb" if pix_fmt.startswith("gbr") else "gray" if pix_fmt.startswith("gray") else "yuv"
+
+
+def convert(picture: av.VideoFrame, pix_fmt: str, colour: Colour | None = None) -> av.VideoFrame:
+    """One picture in another format, and in `colour` if its family changes; itself if it already is."""
+    return Converter(pix_fmt, colour)(picture)
 
 
 def deinterlaced(pictures: Iterator[tuple[int, av.VideoFrame]]) -> Iterator[tuple[int, av.VideoFrame]]:

@@ -285,7 +285,10 @@ def _check_sound(
         return
     for number, (was, now) in enumerate(zip(source.tracks, film.tracks, strict=True)):
         recoded = was.kind != now.kind or clock.stretch != 1
-        begin, end = clock(max(was.begin, clock.origin) if trimmed else was.begin) + shift, clock(was.end) + shift
+        first, last = was.begin, was.end
+        if clock.end is not None:
+            first, last = max(first, clock.origin), min(last, clock.end)
+        begin, end = clock(first) + shift, clock(last) + shift
         late = {"start": now.begin - begin, "end": now.end - end}
         if recoded:
             heard = _heard(output, now.index)

@@ -274,6 +274,8 @@ def _segment_options(settings: EncoderSettings) -> tuple[str, dict[str, str]]:
 
 def add_video_stream(container: Any, settings: EncoderSettings) -> Any:
     """A stream of `container` with the encoder that `settings` describe, not yet opened."""
+    if settings.codec == "av1":
+        os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 greets on stderr otherwise
     stream = container.add_stream(
         settings.encoder, rate=settings.rate or settings.nominal_rate, width=settings.width, height=settings.height,
         time_base=settings.time_base, options=dict(settings.options),
