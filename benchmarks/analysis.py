@@ -238,7 +238,7 @@ def report_animation(data: Path) -> None:
 def report_overlays(folder: Path) -> None:
     """Every second frame made again by dis/fast, with overlays kept and without: what it does to the luma's PSNR."""
     model = load("dis/fast")
-    for kind in ("nothing", "letterbox", "logo", "subtitle"):
+    for kind in ("nothing", "subtitle", "logo", "letterbox"):
         gains, kept = [], []
         for path in sorted(folder.glob("*.mp4")):
             pictures = read(path)

@@ -7,8 +7,6 @@ from midframe.video.probe import probe
 from midframe.video.reader import convert
 
 
-
-
 def read_planes(path, pix_fmt=None):
     """Every frame of a file: (time, [plane arrays]) in presentation order, decoded by PyAV alone."""
     frames = []

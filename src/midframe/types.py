@@ -78,7 +78,7 @@ class FlowEstimator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One training batch for any task: `frames` at `times`, `targets` at `target_times` (times on the window's axis)."""
+    """One training batch for any task: `frames` at `times`, `targets` at `target_times` (on the window's axis)."""
 
     frames: Float[Tensor, "b n 3 h w"]
     times: Float[Tensor, "b n"]

@@ -1,4 +1,4 @@
-"""Every file of the corpus through a whole job: no frame lost, no drift, sound where it was, source frames untouched."""
+"""Every corpus file through a whole job: no frame lost, no drift, sound in its place, source frames untouched."""
 
 from fractions import Fraction
 

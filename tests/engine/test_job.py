@@ -119,8 +119,8 @@ def test_sound_stays_in_step(work, corpus, name):
 
 STILLS = [
     ("yuv420p", clips.BT709), ("yuv420p", clips.BT601), ("yuv420p", clips.BT709_FULL), ("yuv422p", clips.BT709),
-    ("yuv444p", clips.BT709), ("yuv420p10le", clips.BT709), ("yuv420p10le", clips.BT2020), ("yuv444p10le", clips.BT2020),
-    ("yuv422p10le", clips.BT709), ("yuv420p", clips.UNTAGGED),
+    ("yuv444p", clips.BT709), ("yuv420p10le", clips.BT709), ("yuv420p10le", clips.BT2020),
+    ("yuv444p10le", clips.BT2020), ("yuv422p10le", clips.BT709), ("yuv420p", clips.UNTAGGED),
 ]  # fmt: skip
 
 

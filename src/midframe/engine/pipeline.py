@@ -358,7 +358,10 @@ class Pipeline:
             self._state = None  # let the old state go before the new one is made
             self._state = (pair, self._prepare(action, cuts))
         height, width = self._rgb(action.left).shape[-2:]
-        made = self._model.render(self._state[1], float(action.t))[..., :height, :width]
+        t = action.t
+        if self._contract.times is not None:  # a bisected model knows only some times: the nearest will do
+            t = min(self._contract.times, key=lambda known: abs(known - t))
+        made = self._model.render(self._state[1], float(t))[..., :height, :width]
         if made.shape[0] == 1:
             return made[0]
         colour, alpha = made[0], made[1].mean(0, keepdim=True).clamp(0, 1)
@@ -461,5 +464,5 @@ def _pad(frames: Tensor, contract: Contract) -> Tensor:
     goal = [-(-side // contract.multiple) * contract.multiple for side in goal]
     if goal == [height, width]:
         return frames
-    flat = frames.flatten(0, 1)
-    return F.pad(flat, (0, goal[1] - width, 0, goal[0] - height), mode="replicate").unflatten(0, frames.shape[:2])
+    padded = F.pad(frames.flatten(0, 1), (0, goal[1] - width, 0, goal[0] - height), mode="replicate")
+    return padded.view(*frames.shape[:3], *goal)

@@ -58,9 +58,11 @@ def run(job: InterpolateJob, on_event: Listener | None = None) -> Result:
         if job.output == "-":  # worked out in full beside the temporary files, then sent
             output = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="midframe-"))) / "stdout.y4m"
         journal = stack.enter_context(Journal(output))
+        piped: VideoInfo | None = None
         if job.input == "-":
-            job = replace(job, input=str(spool(journal, tell)))
-        setup = prepare(job, output, container, note)
+            path, piped = spool(journal, tell)
+            job = replace(job, input=str(path))
+        setup = prepare(job, output, container, note, piped=piped)
         done = journal.begin(_fingerprint(setup), anew=job.overwrite)
         plan = setup.plan
         tell(
@@ -146,9 +148,16 @@ def default_output(source: str) -> Path:
     return path.with_name(f"{path.stem}.midframe{suffix}")
 
 
-def prepare(job: InterpolateJob, output: Path, container: str, note: Callable[[str], None]) -> Setup:
-    """Probe, scan, plan and choose the encoder. Raises before anything is rendered if any of it cannot be."""
+def prepare(
+    job: InterpolateJob, output: Path, container: str, note: Callable[[str], None], *, piped: VideoInfo | None = None
+) -> Setup:
+    """Probe, scan, plan and choose the encoder. Raises before anything is rendered if any of it cannot be.
+
+    piped  what stdin said of itself, where the input is what was spooled from it
+    """
     info = probe(job.input)
+    if piped is not None:
+        info = replace(info, colour=piped.colour, interlaced=piped.interlaced, sar=piped.sar)
     rate = parse_rate(job.rate or DEFAULT_IMAGE_RATE) if info.is_images or job.rate is not None else None
     timeline = scan(info, decode=job.allow_damaged, rate=rate)
     check_source(job, info, timeline, note)
@@ -227,21 +236,22 @@ def _assemble(setup: Setup, journal: Journal, container: str, tell: Listener, no
         container=container,
         stamps=[plan.stamp(n) for n in range(plan.count)],
         end_tick=plan.stamp(plan.count),
-        audio=_audio(job),
-        times=_times(setup),
+        audio=audio_mode(job),
+        times=time_map(setup.job, setup.plan),
         notes=note,
     )
     return made
 
 
-def _audio(job: InterpolateJob) -> AudioMode:
+def audio_mode(job: InterpolateJob) -> AudioMode:
+    """What happens to the sound, with "auto" decided."""
     if job.audio != "auto":
         return job.audio
     return "stretch" if job.slow is not None else "keep"
 
 
-def _times(setup: Setup) -> TimeMap:
-    plan, job = setup.plan, setup.job
+def time_map(job: InterpolateJob, plan: Plan) -> TimeMap:
+    """Where the times of the source's other streams go."""
     trimmed = job.start_time is not None or job.end_time is not None
     return TimeMap(plan.origin, plan.out_start, plan.stretch, plan.end_time if trimmed else None)
 
@@ -257,8 +267,8 @@ def _verify(setup: Setup, made: Path, job: InterpolateJob, container: str, tell:
         stamps=[plan.stamp(n) * plan.time_base for n in range(plan.count)],
         end=plan.stamp(plan.count) * plan.time_base,
         settings=setup.settings,
-        audio=_audio(job),
-        times=_times(setup),
+        audio=audio_mode(job),
+        times=time_map(setup.job, setup.plan),
     )
     if not report.ok:
         failed = "; ".join(f"{check.name}: {check.detail}" for check in report.checks if not check.ok)

@@ -9,6 +9,7 @@ from typing import Protocol
 from midframe.engine.job import Event, Progress
 from midframe.engine.journal import SPOOL, Journal
 from midframe.errors import InputError
+from midframe.video.probe import VideoInfo
 from midframe.video.reader import PipeReader, convert
 from midframe.video.writer import SegmentWriter, lossless_settings
 
@@ -19,8 +20,11 @@ class Listener(Protocol):
     def __call__(self, event: Event, /) -> None: ...
 
 
-def spool(journal: Journal, tell: Listener) -> Path:
-    """Read stdin to its end. Returns the file in the journal's folder. Raises InputError if no frame came."""
+def spool(journal: Journal, tell: Listener) -> tuple[Path, VideoInfo]:
+    """Read stdin to its end. Returns the file in the journal's folder, and what stdin said of itself.
+
+    The file does not carry the range, the matrix and the siting. Raises InputError if no frame came.
+    """
     journal.clear()  # what an earlier pipe left cannot be known to be the same film
     path = journal.folder / SPOOL
     with PipeReader() as reader:
@@ -38,4 +42,4 @@ def spool(journal: Journal, tell: Listener) -> Path:
             writer.close()
     if count == 0:
         raise InputError("stdin: the y4m stream holds no frames.")
-    return path
+    return path, reader.info
