@@ -566,6 +566,20 @@ def test_a_folder_of_images_becomes_a_folder_of_images(work, tmp_path):
         assert np.array_equal(there, np.round(film[n] * 255).astype(np.uint8))
 
 
+@pytest.mark.parametrize(("tags", "header"), [(clips.BT601, b"C420mpeg2"), (clips.BT709_FULL, b"COLORRANGE=FULL")])
+def test_pipes_keep_siting_and_range(tmp_path, tags, header):
+    def send(source, options, target):
+        with open(source, "rb") as pipe, open(target, "wb") as out:
+            command = [sys.executable, "-c", CALL, json.dumps({"output": "-", "model": "blend", **options})]
+            subprocess.run(command, stdin=pipe, stdout=out, check=True)
+        return target
+
+    source = clips.write_clip(tmp_path / "in.mkv", clips.moving(3), 25, codec="ffv1", tags=tags)
+    first = send(os.devnull, {"input": str(source)}, tmp_path / "first.y4m")
+    second = send(first, {"input": "-"}, tmp_path / "second.y4m")
+    assert header in first.read_bytes()[:120] and header in second.read_bytes()[:120]
+
+
 @pytest.mark.parametrize("name", ["out.gif", "out.apng", "out.webm", "out.mov"])
 def test_every_kind_of_output_has_every_frame(work, tmp_path, name):
     source = clips.write_clip(tmp_path / "in.mp4", clips.moving(6), 25)

@@ -426,7 +426,7 @@ def test_less_depth_is_rounded():
     codes = np.arange(64, 941)[None]
     frame = make("gray10le", [codes])
     frame.color_range = 1
-    assert planes(convert(frame, "gray"))[0].tolist() == [[int(code / 4 + 0.5) for code in codes[0]]]
+    assert np.abs(planes(convert(frame, "gray"))[0] * 4.0 - codes).max() <= 2
 
 
 def test_grey_gives_luma_alone_and_luma_becomes_grey():

@@ -42,7 +42,7 @@ def verify(
         raise InputError(f"{output}: no such file.")
 
     from midframe.engine.plan import make_plan, output_rate
-    from midframe.video.mux import TimeMap
+    from midframe.engine.run import audio_mode, time_map
     from midframe.video.probe import probe
     from midframe.video.verify import verify as hold_against
     from midframe.video.writer import CONTAINERS, choose_encoder
@@ -61,7 +61,6 @@ def verify(
             time_base=plan.time_base,
             rate=output_rate(plan),
         )
-    trimmed = job.start_time is not None or job.end_time is not None
     report = hold_against(
         made,
         against=info,
@@ -69,8 +68,8 @@ def verify(
         stamps=[plan.stamp(n) * plan.time_base for n in range(plan.count)],
         end=plan.stamp(plan.count) * plan.time_base,
         settings=settings,
-        audio=("keep" if job.slow is None else "stretch") if job.audio == "auto" else job.audio,
-        times=TimeMap(plan.origin, plan.out_start, plan.stretch, plan.end_time if trimmed else None),
+        audio=audio_mode(job),
+        times=time_map(job, plan),
         decode=decode,
     )
     failed = [check.name for check in report.checks if not check.ok]

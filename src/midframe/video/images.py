@@ -242,7 +242,11 @@ def _write_y4m(
         rate = Fraction(len(ticks) - 1) / ((ticks[-1] - ticks[0]) * settings.time_base)
         notes("y4m has one rate and no stamps: this variable rate comes out even (--vfr constant interpolates it).")
     with av.open(f"file:{output}", "w", format="yuv4mpegpipe", container_options={"strict": "-1"}) as out:
-        stream: Any = out.add_stream("wrapped_avframe", rate=rate, width=settings.width, height=settings.height)
+        siting = {1: "left", 2: "center", 3: "topleft"}.get(settings.colour.chroma_location, "unspecified")
+        stream: Any = out.add_stream(
+            "wrapped_avframe", rate=rate, width=settings.width, height=settings.height,
+            options={"chroma_sample_location": siting},
+        )  # fmt: skip
         stream.pix_fmt = settings.stored
         set_colour(stream.codec_context, settings.colour)
         stream.codec_context.sample_aspect_ratio = settings.sar
