@@ -178,14 +178,8 @@ def chroma(picture: av.VideoFrame) -> tuple[NDArray, NDArray] | None:
 def compose(made: av.VideoFrame, source: av.VideoFrame, mask: NDArray[np.bool_]) -> None:
     """Put `source` back into `made`, in place, where `mask` (H, W) is True; chroma where its whole cell is masked."""
     for ours, theirs in zip(_planes(made), _planes(source), strict=True):
-        if ours.shape == mask.shape:
-            cells = mask
-        else:
-            height, width = ours.shape
-            tall, wide = -(-mask.shape[0] // height), -(-mask.shape[1] // width)
-            padded = np.pad(mask, ((0, height * tall - mask.shape[0]), (0, width * wide - mask.shape[1])), mode="edge")
-            cells = np.all(padded.reshape(height, tall, width, wide), axis=(1, 3))
-        np.copyto(ours, theirs, where=cells)
+        tall, wide = -(-mask.shape[0] // ours.shape[0]), -(-mask.shape[1] // ours.shape[1])
+        _put_back(ours, theirs, mask, tall, wide)
 
 
 def change(picture: av.VideoFrame, was: Colour, *, pix_fmt: str, colour: Colour) -> av.VideoFrame:
@@ -398,3 +392,23 @@ def _quantise(values, scale, offset, top, plane):  # type: ignore[no-untyped-def
         for j in range(width):
             code = np.floor(values[i, j] * scale + offset + np.float32(0.5))
             plane[i, j] = plane.dtype.type(min(max(code, np.float32(0)), top))
+
+
+@numba.njit(nogil=True, cache=True)
+def _put_back(ours, theirs, mask, tall, wide):  # type: ignore[no-untyped-def]
+    """A sample of a plane stands for `tall` x `wide` pixels of the mask, fewer at the right and bottom edge."""
+    height, width = mask.shape
+    whole = np.empty(ours.shape[1], np.bool_)
+    for i in range(ours.shape[0]):
+        whole[:] = True
+        for y in range(i * tall, min(i * tall + tall, height)):
+            if wide == 1:
+                whole &= mask[y]
+            else:
+                for j in range(width // wide):
+                    for x in range(wide):
+                        whole[j] &= mask[y, j * wide + x]
+                for x in range(width // wide * wide, width):
+                    whole[-1] &= mask[y, x]
+        for j in range(ours.shape[1]):
+            ours[i, j] = theirs[i, j] if whole[j] else ours[i, j]

@@ -32,6 +32,7 @@ HEAD = 12  # pictures decoded by `scan` to hold them against the packets' stamps
 PATIENCE = 300  # packets without a key frame after which decoding begins anyway
 # "none": a percent sign in a name is a percent sign, not the number of an image.
 OPTIONS = {"protocol_whitelist": "file,pipe", "pattern_type": "none"}
+TEXT = ("tty", "bin", "adf", "idf", "xbin")  # demuxers that draw text as pictures
 CHROMA_LOCATIONS = {"left": 1, "center": 2, "topleft": 3, "top": 4, "bottomleft": 5, "bottom": 6}
 
 log = logging.getLogger(__name__)
@@ -112,6 +113,8 @@ def open_input(path: str) -> Iterator[Any]:
         what = "not y4m" if path == "-" else "not a media file that can be read"
         raise InputError(f"{show_name(path)}: {what} ({_reason(error)}).") from error
     try:
+        if container.format.name in TEXT:  # any text would do
+            raise InputError(f"{show_name(path)}: not a media file that can be read (text).")
         yield container
     finally:
         container.close()
@@ -124,6 +127,8 @@ def probe(source: str | PathLike[str]) -> VideoInfo:
     frame cannot be decoded. y4m on stdin is read by `PipeReader`, which has its own `info`.
     """
     path = os.fspath(source)
+    if not path:
+        raise InputError("the name of the input is empty; give a file, a folder of images or - for y4m on stdin.")
     if path == "-":
         raise InputError("stdin: read it with PipeReader; it cannot be probed without being consumed.")
     images = _image_files(path)
@@ -431,6 +436,8 @@ def film_stream(container: Any, path: str) -> Any:
         raise InputError(
             f"{show_name(path)}: its video codec cannot be decoded here, or the file is cut off in its header."
         )
+    if container.format.name == "webp_pipe" and film.codec_context.width <= 0:
+        raise InputError(f"{show_name(path)}: FFmpeg does not read animated WebP; convert it to APNG or GIF first.")
     if film.codec_context.width <= 0 or film.codec_context.height <= 0:
         raise DamagedError(f"{show_name(path)}: its video stream has no size; the file is cut off or damaged.")
     return film
