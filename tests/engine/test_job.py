@@ -181,7 +181,8 @@ def test_animation_on_twos_is_bridged_with_its_duration_kept(work, tmp_path):
     result = work(source, model="dis/fast", factor="2", duplicates="auto")
     assert result.duration == 1
     frames = [frame[0].astype(float) for _, frame in read_planes(result.output)]
-    steps = [np.abs(b - a).mean() for a, b in itertools.pairwise(frames)]
+    # The last drawing has nothing to be bridged to: it is held.
+    steps = [np.abs(b - a).mean() for a, b in itertools.pairwise(frames[:-3])]
     assert min(steps) > 0.2 * max(steps)  # it moves at every frame, not at every fourth
 
 
@@ -321,10 +322,12 @@ def test_a_segment_that_kills_every_worker_ends_the_job_with_one_line(tmp_path, 
     assert not (tmp_path / "out.mkv").exists()
 
 
-PEAK = CALL + "; import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+# VmHWM, because ru_maxrss of a child begins with what its parent had.
+PEAK = CALL + r"; import re; print(re.search(r'VmHWM:\s+(\d+)', open('/proc/self/status').read())[1], file=sys.stderr)"
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak from /proc")
 def test_memory_does_not_grow_with_length(tmp_path):
     peaks = []
     for frames in (60, 600):

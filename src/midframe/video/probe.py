@@ -437,7 +437,9 @@ def film_stream(container: Any, path: str) -> Any:
             f"{show_name(path)}: its video codec cannot be decoded here, or the file is cut off in its header."
         )
     if container.format.name == "webp_pipe" and film.codec_context.width <= 0:
-        raise InputError(f"{show_name(path)}: FFmpeg does not read animated WebP; convert it to APNG or GIF first.")
+        raise InputError(
+            f"{show_name(path)}: cut off, or an animated WebP, which FFmpeg does not read; convert it to APNG first."
+        )
     if film.codec_context.width <= 0 or film.codec_context.height <= 0:
         raise DamagedError(f"{show_name(path)}: its video stream has no size; the file is cut off or damaged.")
     return film
