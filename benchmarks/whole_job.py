@@ -1,6 +1,6 @@
 """The whole job, H.264 to H.264, 30 → 60 frames per second at 1280x720, against FFmpeg's minterpolate in the same run.
 
-    python benchmarks/whole_job.py [--clip FILE] [--frames 60] [--model dis/fast] [--preset veryfast] [--rounds 2]
+    python benchmarks/whole_job.py [--clip FILE] [--frames 150] [--model dis/fast] [--preset veryfast] [--rounds 2]
 
 Both make the same number of frames from the same file with x264 at the same preset and CRF, one after the other, in
 turn, `rounds` times; the medians are compared. The bar is a ratio of at least 2. FFmpeg comes from imageio-ffmpeg.
@@ -68,7 +68,7 @@ def timed(command: list[str]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clip", type=Path)
-    parser.add_argument("--frames", type=int, default=60)
+    parser.add_argument("--frames", type=int, default=150)
     parser.add_argument("--model", default="dis/fast")
     parser.add_argument("--preset", default="veryfast")
     parser.add_argument("--crf", default="18")

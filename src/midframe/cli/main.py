@@ -103,6 +103,7 @@ def run_command(arguments: list[str]) -> int:
     # --debug may stand anywhere: it is added to a command that has just failed, usually at its end.
     debug = "--debug" in arguments or os.environ.get("MIDFRAME_DEBUG", "0") not in ("", "0")
     os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 greets on stderr otherwise
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads must not spin on the encoder's cores
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

@@ -88,16 +88,13 @@ class Window:
             self._restart(low)
         while self._next < high:
             assert self._frames is not None
-            index, picture = self._frames.take()
+            index, held = self._frames.take()
             assert index == self._next, f"reader gave frame {index}, expected {self._next}"
-            self._held[index] = Held(picture, glance(picture))
+            self._held[index] = held
             self._next += 1
 
     def __getitem__(self, index: int) -> Held:
         return self._held[index]
-
-    def glances(self, low: int, high: int) -> list[Glance]:
-        return [self._held[i].glance for i in range(max(low, self.first), min(high, self.stop))]
 
     def close(self) -> None:
         if self._frames is not None:
@@ -112,15 +109,15 @@ class Window:
 
 
 class ReadAhead:
-    """Runs an iterator of source frames in a thread, at most QUEUE frames ahead."""
+    """Reads and glances at source frames in a thread, at most QUEUE frames ahead."""
 
     def __init__(self, frames: Iterator[Any]) -> None:
-        self._queue: queue.Queue[tuple[int, av.VideoFrame] | BaseException | None] = queue.Queue(QUEUE)
+        self._queue: queue.Queue[tuple[int, Held] | BaseException | None] = queue.Queue(QUEUE)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(frames,), daemon=True, name="midframe-reader")
         self._thread.start()
 
-    def take(self) -> tuple[int, av.VideoFrame]:
+    def take(self) -> tuple[int, Held]:
         """The next frame. Raises what the reader raised."""
         item = self._queue.get()
         if isinstance(item, BaseException):
@@ -140,13 +137,13 @@ class ReadAhead:
     def _run(self, frames: Iterator[Any]) -> None:
         try:
             for frame in frames:
-                if not self._put((frame.index, frame.picture)):
+                if not self._put((frame.index, Held(frame.picture, glance(frame.picture)))):
                     return
             self._put(None)
         except BaseException as error:  # handed to the consumer, which raises it
             self._put(error)
 
-    def _put(self, item: tuple[int, av.VideoFrame] | BaseException | None) -> bool:
+    def _put(self, item: tuple[int, Held] | BaseException | None) -> bool:
         while not self._stopped.is_set():
             try:
                 self._queue.put(item, timeout=0.1)

@@ -4,6 +4,7 @@ Workers are spawned, not forked (PyAV, OpenCV and torch all hold threads). A wor
 segment tried again, twice; a segment that kills three workers ends the job. Workers end when their parent does.
 """
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -200,6 +201,7 @@ def _work(setup: Setup, folder: Path, pipe: Any, parent: int) -> None:
             pending = 0
 
     try:
+        gc.freeze()  # what torch made lives as long as this process: never look through it again
         limit_threads(setup)
         journal = Journal.at(folder)
         with closing(Pipeline(setup, load(setup.job.model))) as pipeline:

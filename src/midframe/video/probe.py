@@ -8,11 +8,11 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import chain, islice
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -100,17 +100,20 @@ def exact(value: Any) -> Fraction | None:
 
 
 @contextmanager
-def open_input(path: str) -> Iterator[Any]:
-    """The file opened for reading; "-" is y4m on stdin. Raises InputError, in one line, for all that can be wrong."""
-    if path != "-":
+def open_input(path: str, *, pipe: Any = None) -> Iterator[Any]:
+    """The file opened for reading, or y4m from `pipe`, which has `read`; its path is then "-".
+
+    Raises InputError, in one line, for all that can be wrong.
+    """
+    if pipe is None:
         _check_readable(path)
     # "file:" so that a name with a colon or a leading dash is a name and nothing else.
-    url = "pipe:0" if path == "-" else f"file:{path}"
-    kind = "yuv4mpegpipe" if path == "-" else None
+    source = f"file:{path}" if pipe is None else pipe
+    kind = None if pipe is None else "yuv4mpegpipe"
     try:
-        container = av.open(url, "r", format=kind, metadata_errors="replace", container_options=dict(OPTIONS))
-    except (av.FFmpegError, ValueError) as error:
-        what = "not y4m" if path == "-" else "not a media file that can be read"
+        container = av.open(source, "r", format=kind, metadata_errors="replace", container_options=dict(OPTIONS))
+    except (av.FFmpegError, OSError, ValueError) as error:
+        what = "not a media file that can be read" if pipe is None else "not y4m"
         raise InputError(f"{show_name(path)}: {what} ({_reason(error)}).") from error
     try:
         if container.format.name in TEXT:  # any text would do
@@ -169,6 +172,7 @@ def _scan_packets(info: VideoInfo, rate: Fraction | None) -> Timeline | None:
         count = seen = empty = 0
         reached = Fraction(0)
         damaged: Fraction | None = None
+        read_to = 0  # bytes
         first_dts: int | None = None
         last_dts: int | None = None
         try:
@@ -177,6 +181,7 @@ def _scan_packets(info: VideoInfo, rate: Fraction | None) -> Timeline | None:
                     empty += packet.dts is not None  # AVI writes nothing where the last picture stays
                     continue
                 seen += 1
+                read_to = (packet.pos or 0) + packet.size
                 if damaged is not None:
                     raise DamagedError(f"{name}: the input is damaged at {clock(damaged)}; {GO_ON}")
                 if packet.is_corrupt and (key is not None or packet.is_keyframe):
@@ -199,8 +204,8 @@ def _scan_packets(info: VideoInfo, rate: Fraction | None) -> Timeline | None:
                 reached = max(reached, (tick + ticks[tick]) * base)
         except av.FFmpegError as error:
             raise breaks_off(info.path, reached, error) from error
-        promised = len(stream.index_entries) if container.format.name.startswith("mov,") else seen
-        if damaged is not None or seen < promised or _is_cut_off(info.path, container.format.name):
+        promised = _promised(container, stream) or seen
+        if damaged is not None or seen < promised or _is_cut_off(info.path, container.format.name, read_to):
             raise breaks_off(info.path, reached, missing=promised - seen)
         if not ticks:
             raise InputError(f"{name}: its video stream holds no frames.")
@@ -214,6 +219,16 @@ def _scan_packets(info: VideoInfo, rate: Fraction | None) -> Timeline | None:
     if shown is None:
         return None
     return timeline_from_ticks(shown, base, last_duration=ticks[shown[-1]], rate_hints=hints, rounded_steps=is_apng)
+
+
+def _promised(container: Any, stream: Any) -> int | None:
+    """How many packets the file's own index or header says there are, where it is to be believed."""
+    if container.format.name.startswith("mov,"):
+        return len(stream.index_entries)
+    rate, base = exact(stream.average_rate), exact(stream.time_base)
+    if container.format.name == "mxf" and stream.duration and rate is not None and base == 1 / rate:
+        return int(stream.duration)
+    return None
 
 
 def _trim_leading(info: VideoInfo, ticks: list[int], leading: set[int]) -> list[int] | None:
@@ -262,15 +277,21 @@ def _scan_pictures(info: VideoInfo, rate: Fraction | None, *, lenient: bool) -> 
 def set_threads(stream: Any, *, lenient: bool, threads: int = 0) -> None:
     """Decode with `threads` threads (0: as many as there are processors).
 
-    Frames of a damaged file are patched from whatever another frame thread has finished by then, so a lenient decoder
-    shares out only the slices of one frame: the same file must give the same pictures each time.
+    Frames of a damaged file are patched from whatever another thread has finished by then, and slice threads leave what
+    the memory held before; so a lenient decoder has one: the same file must give the same pictures each time.
     """
-    stream.codec_context.thread_count = threads
-    stream.thread_type = "SLICE" if lenient else "AUTO"
+    stream.codec_context.thread_count = 1 if lenient else threads
+    stream.thread_type = "AUTO"
 
 
 def decode_stream(
-    container: Any, stream: Any, path: str, *, lenient: bool = False, after_seek: bool = False
+    container: Any,
+    stream: Any,
+    path: str,
+    *,
+    lenient: bool = False,
+    after_seek: bool = False,
+    on_packet: Callable[[Any], None] = lambda packet: None,
 ) -> Iterator[av.VideoFrame]:
     """Every shown picture from the next key frame on, in presentation order.
 
@@ -291,6 +312,7 @@ def decode_stream(
             raise breaks_off(path, time, error) from error
         if packet is None:
             return
+        on_packet(packet)
         if packet.pts is not None:
             time = packet.pts * base
             key = packet.pts if key is None else key
@@ -316,14 +338,17 @@ def decode_stream(
 
 def _from_key_frame(packets: Iterator[Any]) -> Iterator[Any]:
     """Packets from the first key frame on; all of them if none comes for long (a stream that refreshes in stripes)."""
-    waiting = []
+    waiting: list[Any] | None = []
     for packet in packets:
-        if packet.is_keyframe and packet.size:
-            return chain((packet,), packets)
-        waiting.append(packet)
-        if len(waiting) == PATIENCE:
-            break
-    return chain(waiting, packets)
+        if waiting is None:
+            yield packet
+            continue
+        is_key = packet.is_keyframe and packet.size
+        waiting = [packet] if is_key else [*waiting, packet]
+        if is_key or len(waiting) == PATIENCE:
+            yield from waiting
+            waiting = None
+    yield from waiting or ()
 
 
 def _is_hidden(packet: Any, codec: str) -> bool:
@@ -331,11 +356,20 @@ def _is_hidden(packet: Any, codec: str) -> bool:
     return codec == "vp8" and not memoryview(packet)[0] >> 4 & 1
 
 
-def _is_cut_off(path: str, container: str) -> bool:
-    """Whether the file is shorter than its own outermost element says: Matroska's Segment, AVI's first RIFF."""
+def _is_cut_off(path: str, container: str, read_to: int) -> bool:
+    """Whether the file is shorter than its own outermost element says: Matroska's Segment, AVI's first RIFF.
+
+    A GIF ends with its trailer, and y4m where its last whole frame does, at `read_to` bytes.
+    """
     size = os.path.getsize(path)
     with open(path, "rb") as file:
         start = file.read(4096)
+        file.seek(max(0, size - 4096))
+        end = file.read()
+    if container == "gif":
+        return not end.rstrip(b"\0\r\n ").endswith(b";")
+    if container == "yuv4mpegpipe":
+        return read_to < size
     if container == "avi":
         return start[:4] == b"RIFF" and int.from_bytes(start[4:8], "little") + 8 > size
     if not container.startswith("matroska"):
@@ -586,6 +620,14 @@ def _check_readable(path: str) -> None:
             raise InputError(f"{name}: the file is empty.")
     except OSError as error:  # a folder that may not be entered, a name too long
         raise InputError(f"{name}: {_reason(error)}.") from error
+
+
+def is_whole_jpeg(data: bytes) -> bool:
+    """Whether the end marker follows the first scan (ITU-T T.81, annex B). FFmpeg paints what is missing grey."""
+    place = 2
+    while data[place : place + 1] == b"\xff" and data[place + 1 : place + 2] != b"\xda":
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return data.find(b"\xff\xd9", place) >= 0
 
 
 GO_ON = "pass --allow-damaged to go on with what is there."

@@ -1,11 +1,13 @@
 """Frames of a source by index, in presentation order, in the pixel format the job works in."""
 
+import os
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
 import av
@@ -19,11 +21,13 @@ from midframe.video.pixel import change, resolve, working_format
 from midframe.video.probe import (
     GO_ON,
     VideoInfo,
+    breaks_off,
     clock,
     decode_stream,
     describe,
     exact,
     film_stream,
+    is_whole_jpeg,
     open_input,
     set_threads,
     show_name,
@@ -106,6 +110,9 @@ class Reader:
                 picture = next(decode_stream(container, film_stream(container, path), path), None)
             if picture is None:
                 raise DamagedError(f"{show_name(path)}: the image cannot be decoded.")
+            is_jpeg = path.lower().endswith((".jpg", ".jpeg"))
+            if is_jpeg and not self._lenient and not is_whole_jpeg(Path(path).read_bytes()):
+                raise DamagedError(f"{show_name(path)}: the image is cut off; {GO_ON}")
             self._check_size(picture, path, None)
             yield index, self._convert(picture)
 
@@ -197,12 +204,22 @@ class PipeReader:
     """y4m on stdin. The number of frames is known only at its end. A context manager.
 
     `info` and `rate` (frames per second) are there once it is entered; frame i is shown at i/rate.
-    Entering raises InputError if stdin is a terminal, is not y4m or holds no frame.
+    Entering raises InputError if stdin is closed, is a terminal, is not y4m or holds no frame.
     """
 
-    def __init__(self, *, pix_fmt: str | None = None, colour: Colour | None = None, deinterlace: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        pix_fmt: str | None = None,
+        colour: Colour | None = None,
+        deinterlace: bool = True,
+        allow_damaged: bool = False,
+    ) -> None:
         self._stack = ExitStack()
         self._pix_fmt, self._colour, self._deinterlace = pix_fmt, colour, deinterlace
+        self._lenient = allow_damaged
+        self._pipe = Stdin()
+        self._read_to = 0  # bytes, to the end of the last whole frame
         self.info: VideoInfo
         self.rate = Fraction(0)
 
@@ -210,10 +227,10 @@ class PipeReader:
         if sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty():
             raise InputError("stdin: is a terminal; pipe y4m into it, as in: ffmpeg -i IN -f yuv4mpegpipe - | …")
         with ExitStack() as opened:
-            container = opened.enter_context(open_input("-"))
+            container = opened.enter_context(open_input("-", pipe=self._pipe))
             stream = film_stream(container, "-")
             self.rate = exact(stream.average_rate) or exact(stream.guessed_rate) or Fraction(25)
-            pictures = decode_stream(container, stream, "-")
+            pictures = decode_stream(container, stream, "-", on_packet=self._note)
             self._head = list(islice(pictures, 1))
             if not self._head:
                 raise InputError("stdin: the y4m stream holds no frames.")
@@ -232,8 +249,27 @@ class PipeReader:
         pictures: Iterator[tuple[int, av.VideoFrame]] = enumerate(chain(self._head, self._pictures))
         if self._deinterlace and self.info.interlaced:
             pictures = deinterlaced(pictures)
+        index = -1
         for index, picture in pictures:
             yield SourceFrame(index, convert_to(picture))
+        if self._read_to < self._pipe.given and not self._lenient:
+            raise breaks_off("-", (index + 1) / self.rate)
+
+    def _note(self, packet: Any) -> None:
+        if packet.size:
+            self._read_to = packet.pos + packet.size
+
+
+class Stdin:
+    """Standard input as FFmpeg reads it. FFmpeg leaves out half a frame at the end; the count of bytes shows it."""
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    def read(self, size: int) -> bytes:
+        data = os.read(0, size)
+        self.given += len(data)
+        return data
 
 
 class Converter:
