@@ -71,9 +71,7 @@ class Propagator(Protocol):
 class FlowEstimator(Protocol):
     """Displacement from frame 0 to frame 1 in pixels, (dx, dy)."""
 
-    def flow(
-        self, frame0: Float[Tensor, "b 3 h w"], frame1: Float[Tensor, "b 3 h w"]
-    ) -> Float[Tensor, "b 2 h w"]: ...
+    def flow(self, frame0: Float[Tensor, "b 3 h w"], frame1: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 2 h w"]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,9 +212,7 @@ def _work(setup: Setup, folder: Path, pipe: Any, parent: int) -> None:
                 pipe.send(record)
     except MidframeError as error:
         pipe.send(error)
-    except (
-        Exception
-    ) as error:  # the parent raises it: our slip must not look like a dead worker
+    except Exception as error:  # the parent raises it: our slip must not look like a dead worker
         pipe.send(RuntimeError(f"{error}\n{traceback.format_exc()}"))
 
 
