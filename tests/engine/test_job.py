@@ -556,6 +556,41 @@ def test_y4m_goes_in_and_out_through_pipes(tmp_path):
     assert b"F50:1" in done.stdout[:80]
 
 
+def test_an_interlaced_pipe_is_deinterlaced_once(work, tmp_path):
+    film = clips.weave(clips.moving(12, (72, 96)))
+    source = clips.write_y4m(tmp_path / "in.y4m", film)
+    source.write_bytes(source.read_bytes().replace(b" Ip ", b" It ", 1))
+    direct = work(source)
+    with open(source, "rb") as pipe:
+        options = {"input": "-", "output": str(tmp_path / "piped.mkv"), "model": "blend", "codec": "ffv1"}
+        subprocess.run([sys.executable, "-c", CALL, json.dumps(options)], stdin=pipe, check=True)
+    assert any("interlaced" in note for note in direct.notes)
+    pairs = zip(read_planes(direct.output), read_planes(tmp_path / "piped.mkv"), strict=True)
+    assert all(same(a, b) for (_, a), (_, b) in pairs)
+
+
+@pytest.mark.parametrize("output", ["out.webm", "out.mp4", "out.mov", "out.mkv", "out"])
+@pytest.mark.parametrize("pix_fmt", ["gray", "rgb24"])
+def test_gray_and_rgb_pictures_go_into_every_container(work, tmp_path, output, pix_fmt):
+    ramp = clips.ramp(3, (64, 256))
+    clips.write_images(tmp_path / "in", ramp, pix_fmt=pix_fmt)
+    options = {"codec": "prores"} if output == "out.mov" else ({"codec": None} if output == "out.mkv" else {})
+    if output != "out":
+        options["pix_fmt"] = {"out.mov": "yuv422p10le"}.get(output, "yuv420p")
+    result = work(tmp_path / "in", output, factor="2", **options)
+    first = sorted(result.output.iterdir())[0] if result.output.is_dir() else result.output
+    with av.open(str(first)) as file:
+        frame = next(file.decode(video=0))
+        seen = frame.to_ndarray(format="rgb24") if frame.format.is_rgb else None
+        full = frame.color_range == 2
+    wanted = np.linspace(0, 255, 256)
+    if seen is not None:
+        assert np.abs(seen[10, :, 1] - wanted).max() <= 1
+    elif "p10" not in frame.format.name:
+        plane = np.frombuffer(frame.planes[0], np.uint8).reshape(-1, frame.planes[0].line_size)[10, :256].astype(float)
+        assert np.abs((plane if full else (plane - 16) * 255 / 219) - wanted).max() <= 3
+
+
 def test_a_folder_of_images_becomes_a_folder_of_images(work, tmp_path):
     film = np.round(clips.moving(5) * 255) / 255
     clips.write_images(tmp_path / "in", film)

@@ -67,7 +67,6 @@ def packets(path):
         ("yuv422p", "matroska", "h264", "yuv422p"),
         ("yuv420p10le", "mp4", "hevc", "yuv420p10le"),
         ("yuv444p12le", "matroska", "hevc", "yuv444p12le"),
-        ("gbrp", "mp4", "h264", "gbrp"),
         ("yuv420p", "webm", "vp9", "yuv420p"),
         ("yuv420p10le", "webm", "av1", "yuv420p10le"),
         ("yuva420p", "webm", "vp9", "yuva420p"),
@@ -81,6 +80,30 @@ def packets(path):
 def test_the_default_encoder_keeps_the_format(pix_fmt, container, codec, working):
     settings = choose(pix_fmt, container)
     assert (settings.codec, settings.pix_fmt) == (codec, working)
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "container", "codec", "working"),
+    [
+        ("rgb24", "mp4", "h264", "yuv420p"),
+        ("rgb48be", "mp4", "hevc", "yuv420p10le"),
+        ("rgb48be", "webm", "av1", "yuv420p10le"),
+        ("pal8", "mp4", "h264", "yuv420p"),
+        ("rgba", "webm", "vp9", "yuva420p"),
+        ("rgb24", "yuv4mpegpipe", "rawvideo", "yuv444p"),
+        ("yuva444p16le", "mp4", "hevc", "yuv444p10le"),
+        ("yuva444p16le", "mov", "prores", "yuva444p10le"),
+    ],
+)
+def test_what_a_codec_for_viewing_cannot_show_becomes_what_it_can_and_is_told(pix_fmt, container, codec, working):
+    notes: list[str] = []
+    settings = choose(pix_fmt, container, notes=notes)
+    assert (settings.codec, settings.pix_fmt) == (codec, working)
+    assert notes
+
+
+def test_rgb_stays_rgb_where_it_is_asked_for():
+    assert choose("rgb24", "mp4", pix_fmt="gbrp").pix_fmt == "gbrp"
 
 
 def test_hdr_gets_hevc_at_any_depth():

@@ -60,7 +60,7 @@ def run(job: InterpolateJob, on_event: Listener | None = None) -> Result:
         journal = stack.enter_context(Journal(output))
         piped: VideoInfo | None = None
         if job.input == "-":
-            path, piped = spool(journal, tell)
+            path, piped = spool(journal, tell, allow_damaged=job.allow_damaged)
             job = replace(job, input=str(path))
         setup = prepare(job, output, container, note, piped=piped)
         done = journal.begin(_fingerprint(setup), anew=job.overwrite)
@@ -174,7 +174,7 @@ def prepare(
         threads=max(2, min(8, os.cpu_count() or 2)),
         notes=note,
     )
-    colour = resolve(info.colour, settings.pix_fmt, info.height)
+    colour = resolve(settings.colour, settings.pix_fmt, info.height)
     cut_list: frozenset[int] | None = None
     if job.cut_list is not None:
         times = read_cut_list(job.cut_list)

@@ -20,14 +20,14 @@ class Listener(Protocol):
     def __call__(self, event: Event, /) -> None: ...
 
 
-def spool(journal: Journal, tell: Listener) -> tuple[Path, VideoInfo]:
+def spool(journal: Journal, tell: Listener, *, allow_damaged: bool = False) -> tuple[Path, VideoInfo]:
     """Read stdin to its end. Returns the file in the journal's folder, and what stdin said of itself.
 
     The file does not carry the range, the matrix and the siting. Raises InputError if no frame came.
     """
     journal.clear()  # what an earlier pipe left cannot be known to be the same film
     path = journal.folder / SPOOL
-    with PipeReader() as reader:
+    with PipeReader(deinterlace=False, allow_damaged=allow_damaged) as reader:
         rate = reader.rate
         settings = lossless_settings(reader.info, time_base=1 / rate, rate=rate)
         writer = SegmentWriter(path, settings)

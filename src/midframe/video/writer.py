@@ -52,6 +52,7 @@ PRESETS = {
     "vp9": tuple(str(n) for n in range(9)),
 }
 DEFAULT_PRESET = {"h264": "medium", "hevc": "medium", "av1": "6", "vp9": "2"}
+VIEWED = ("h264", "hevc", "av1", "vp9", "prores")  # nearly no player shows RGB in them
 ENOUGH_BITS = 10  # to which a deeper source is rounded where its codec or container has no more
 HDR_CODECS = ("h264", "hevc", "av1")  # carry HDR10 metadata themselves; Matroska carries it for any codec
 JOINED_BY_DECODING = ("gif", "apng", "png", "jpg", "tiff", "webp", "rawvideo")
@@ -162,8 +163,18 @@ def choose_encoder(
     wanted = working_format(pix_fmt if pix_fmt is not None else info.pix_fmt)
     kept = working_format(info.pix_fmt)
     deep_colour = info.colour.is_hdr or info.colour.primaries == 9
+    is_rgb = pix_fmt is None and _shape(wanted).family == RGB
     if codec is None:
         codec = _default_codec(container, kept if CODECS[container][0] in JOINED_BY_DECODING else wanted, deep_colour)
+        if is_rgb and codec in VIEWED:
+            codec = _default_codec(container, _as_ycbcr(wanted, codec), deep_colour)
+    if is_rgb and codec in VIEWED:
+        lost = ", without transparency," if _shape(wanted).alpha and not _shape(_as_ycbcr(wanted, codec)).alpha else ","
+        wanted = _as_ycbcr(wanted, codec)
+        notes(f"RGB is stored as {wanted}{lost} which plays everywhere: --codec ffv1 in .mkv keeps every sample.")
+    elif is_rgb and codec == "rawvideo":
+        wanted = "yuv444p" if _shape(wanted).bits == 8 else "yuv444p16le"
+        notes(f"y4m holds no RGB: it becomes {wanted}.")
     if codec in JOINED_BY_DECODING and codec != "rawvideo":
         working, final = _still_formats(codec, kept, pix_fmt, wanted, notes)
         stored = STORED["ffv1"][_nearest("ffv1", working)[0]]
@@ -171,7 +182,7 @@ def choose_encoder(
         working, final = _held(codec, info, container, wanted, explicit=pix_fmt, notes=notes), ""
         stored = STORED["ffv1" if codec == "rawvideo" else codec][working]
     _check_quality(codec, crf, preset)
-    colour = _colour(info.colour, kept, working)
+    colour = _colour(info.colour, kept, working, codec)
     segment_codec = "ffv1" if codec in JOINED_BY_DECODING else codec
     encoder = "libx264rgb" if segment_codec == "h264" and stored == "rgb24" else ENCODERS[segment_codec]
     nominal = rate or info.declared_rate or Fraction(25)
@@ -353,9 +364,12 @@ def _default_codec(container: str, working: str, deep_colour: bool) -> str:
     return next(iter(exact or larger or rounded or without_alpha or order))
 
 
+GRAY, YCBCR, RGB = 0, 1, 2
+
+
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """A working format in numbers: family 0 gray, 1 YCbCr, 2 RGB; samples per chroma sample across and down."""
+    """A working format in numbers: family GRAY, YCBCR or RGB; samples per chroma sample across and down."""
 
     family: int
     across: int
@@ -409,6 +423,16 @@ def _divides(codec: str, working: str, size: tuple[int, int] | None) -> bool:
     return size[0] % shape.down == 0 and size[1] % shape.across == 0
 
 
+def _as_ycbcr(working: str, codec: str) -> str:
+    """The format that stands for an RGB one in a codec for viewing: 4:2:0 of 8 or 10 bits, or what carries alpha."""
+    shape = _shape(working)
+    if codec == "prores":
+        return "yuva444p10le" if shape.alpha else "yuv444p10le"
+    if codec == "vp9" and shape.alpha:
+        return "yuva420p"
+    return "yuv420p" if shape.bits == 8 else "yuv420p10le"
+
+
 def _without_alpha(working: str) -> str:
     return working.replace("yuva", "yuv").replace("gbrap", "gbrp")
 
@@ -417,30 +441,38 @@ def _held(
     codec: str, info: VideoInfo, container: str, wanted: str, *, explicit: str | None, notes: Callable[[str], None]
 ) -> str:
     size = (info.height, info.width)
-    working, grown = _nearest(codec, wanted, size=size)
-    if not working and explicit is None:
-        working = _nearest(codec, wanted, bits=ENOUGH_BITS, size=size)[0]
-        if working:
-            notes(f"{codec} is written with {_shape(working).bits} bits: {wanted} is rounded (ffv1 in .mkv keeps it).")
-            return working
-    if not working and _shape(wanted).alpha:
-        working, grown = _nearest(codec, _without_alpha(wanted), size=size)
-        if working:
-            homes = "--codec ffv1 in .mkv, vp9 in .webm or prores in .mov"
-            notes(f"{codec} cannot hold the transparency of {wanted}: it is left out ({homes} keeps it).")
+    opaque = _without_alpha(wanted)
+    # What is given up, in this order: bits beyond 10, transparency, bits beyond 8.
+    ways: list[tuple[str, int | None]] = [
+        (wanted, None),
+        (wanted, 10),
+        (opaque, None),
+        (opaque, 10),
+        (wanted, 8),
+        (opaque, 8),
+    ]
+    if explicit is not None:
+        ways = [(wanted, None), (opaque, None)]
+    found = ((_nearest(codec, format, bits=bits, size=size), format, bits) for format, bits in ways)
+    (working, grown), format, bits = next((way for way in found if way[0][0]), (("", ""), wanted, None))
     if not working:
         holders = [name for name in CODECS[container] if name in STORED and _nearest(name, wanted)[0]]
         way = f"use --codec {' or '.join(holders)}" if holders else "write .mkv with --codec ffv1"
         raise UsageError(
             f"{codec} cannot hold {explicit or wanted}: {way}, or one of --pix-fmt {', '.join(STORED[codec])}."
         )
-    if grown and not _divides(codec, wanted, size):
+    if format != wanted:
+        homes = "--codec ffv1 in .mkv, vp9 in .webm or prores in .mov"
+        notes(f"{codec} cannot hold transparency: it is left out ({homes} keeps it).")
+    if bits is not None:
+        notes(f"{codec} is written with {_shape(working).bits} bits: {wanted} is rounded (ffv1 in .mkv keeps it).")
+    elif grown and not _divides(codec, format, size):
         notes(
-            f"{codec} cannot hold {wanted} of the odd size {info.width}x{info.height}; it is stored as {working}, "
-            f"which fewer players show (--codec {'vp9' if container == 'webm' else 'av1'} keeps {wanted})."
+            f"{codec} cannot hold {format} of the odd size {info.width}x{info.height}; it is stored as {working}, "
+            f"which fewer players show (--codec {'vp9' if container == 'webm' else 'av1'} keeps {format})."
         )
     elif grown:
-        notes(f"{codec} has no {wanted}; it is stored as {working}, which holds all of it.")
+        notes(f"{codec} has no {format}; it is stored as {working}, which holds all of it.")
     if codec == "h264" and working == "gbrp":
         notes("RGB is kept as RGB, which few players show in H.264: --pix-fmt yuv420p or yuv444p plays everywhere.")
     return working
@@ -478,15 +510,21 @@ def _still_formats(
             return kept, f"{name}{'64' if alpha else '48'}{end}" if deep else ("rgba" if alpha else "rgb24")
 
 
-def _colour(said: Colour, kept: str, working: str) -> Colour:
-    """The tags of the output: the source's, but for what a change between RGB and YCbCr makes untrue."""
-    was, now = _shape(kept).family == 2, _shape(working).family == 2
-    if now and not was:
-        return replace(said, matrix=c.MATRIX_RGB, range=c.FULL, chroma_location=0)
-    if was and not now:  # swscale converts by BT.601 unless told otherwise, and so it is tagged
-        return replace(said, matrix=c.MATRIX_170M, range=said.range or c.LIMITED)
-    if now:  # an RGB file may leave it unsaid; encoders would then guess a YCbCr matrix
-        return replace(said, matrix=c.MATRIX_RGB, range=c.FULL)
+def _colour(said: Colour, kept: str, working: str, codec: str) -> Colour:
+    """The tags of the output: the source's, but for what a change between gray, YCbCr and RGB makes untrue."""
+    was, now = _shape(kept).family, _shape(working).family
+    if now == RGB:  # an RGB file may leave it unsaid; encoders would then guess a YCbCr matrix
+        siting = said.chroma_location if was == RGB else c.SITING_UNSPECIFIED
+        return replace(said, matrix=c.MATRIX_RGB, range=c.FULL, chroma_location=siting)
+    if was == RGB:  # what players take untagged HD for, too
+        # y4m cannot say its matrix, and readers take it for BT.601.
+        said = replace(said, matrix=c.MATRIX_170M if codec == "rawvideo" else c.MATRIX_709, range=c.LIMITED)
+    elif said.matrix == c.MATRIX_RGB:  # gray pictures are tagged so by some decoders
+        said = replace(said, matrix=c.MATRIX_UNSPECIFIED)
+    if was == GRAY and now == YCBCR:
+        said = replace(said, matrix=c.MATRIX_709, range=said.range or c.FULL)
+    if codec == "prores":  # knows no full range
+        said = replace(said, range=c.LIMITED)
     return said
 
 
