@@ -1,0 +1,162 @@
+"""`midframe data`: footage packed for training, and packed footage looked at."""
+
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from midframe.cli.progress import counting
+from midframe.errors import UsageError
+
+if TYPE_CHECKING:
+    import av
+
+    from midframe.data.pack import Clip, Marked
+
+EXAMPLES = """Examples:
+  midframe data pack clips/ -o train.store
+  midframe data pack a.mp4 b.mp4 frames/ -o train.store --long-side 448
+  midframe data pack vimeo_triplet/ --layout vimeo-triplet --split train -o vimeo.store
+  midframe data show train.store
+  midframe data check train.store"""
+SOURCES = escape("Videos, folders of videos, folders of images (one clip each); with --layout its root folder.")
+
+data = typer.Typer(
+    name="data",
+    help="Pack footage once for training.",
+    epilog=EXAMPLES,
+    add_completion=False,
+    rich_markup_mode="rich",
+)
+
+
+@data.callback(invoke_without_command=True)
+def show_help(context: typer.Context) -> None:
+    """Pack footage once for training."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@data.command(name="pack", epilog=EXAMPLES)
+def pack_footage(
+    sources: Annotated[list[Path], typer.Argument(metavar="SOURCES", help=SOURCES)],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="STORE", help="Folder to make.")],
+    long_side: Annotated[
+        int, typer.Option("--long-side", metavar="PIXELS", help="Larger pictures are reduced to this.")
+    ] = 640,
+    layout: Annotated[
+        str | None, typer.Option("--layout", metavar="NAME", help="A published data set, e.g. vimeo-triplet, gopro.")
+    ] = None,
+    split: Annotated[str, typer.Option("--split", metavar="NAME", help="Its part: train or test.")] = "train",
+    cuts: Annotated[bool, typer.Option(help="Look for cuts and repeated frames in videos.")] = True,
+    skip_damaged: Annotated[
+        bool, typer.Option("--skip-damaged", help="Leave out what cannot be read instead of stopping.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """Decode footage once into a store that training reads. The same command again goes on where it stopped."""
+    from midframe.data.pack import find_clips, pack
+
+    clips: list[Clip] = find_clips(sources) if layout is None else find_layout(layout, sources, split)
+    with counting("packing", quiet=quiet) as count:
+        packed = pack(
+            clips,
+            output,
+            long_side=long_side,
+            mark=mark_pictures if cuts else None,
+            skip_damaged=skip_damaged,
+            on_progress=count,
+        )
+    if quiet:
+        return
+    for line in packed.left_out:
+        typer.echo(f"left out: {line}")
+    store = packed.store
+    repeats, shots = sum(clip.repeats for clip in store.clips), sum(len(clip.shots) for clip in store.clips)
+    typer.echo(
+        f"{output}: {len(store)} clips, {shots} shots, {store.total_frames} frames, {store.flat.nbytes / 2**30:.2f} GiB"
+        f"; {repeats} repeated frames left out{f'; {packed.resumed} clips were there' if packed.resumed else ''}"
+    )
+
+
+@data.command(name="show", epilog=EXAMPLES)
+def show_store(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="A packed store.")],
+) -> None:
+    """List the clips of a store: frames, size, rate, shots, repeats left out, and pixels of motion from frame to frame
+    (95th percentile over the picture; its median and largest over the clip)."""
+    import numpy as np
+
+    from midframe.data.store import open_store
+
+    opened = open_store(store)
+    rows = [("clip", "frames", "size", "rate", "shots", "repeats", "motion", "largest")]
+    for clip in opened.clips:
+        motion = np.delete(clip.flow_p95, [first - 1 for first in clip.shots[1:]])  # none is measured at a cut
+        middle, largest = (f"{np.median(motion):.1f}", f"{motion.max():.1f}") if len(motion) else ("-", "-")
+        counts = (str(clip.frames), f"{clip.width}x{clip.height}", f"{float(clip.exact_rate):.5g}")
+        rows.append((clip.name, *counts, str(len(clip.shots)), str(clip.repeats), middle, largest))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for name, *cells in rows:
+        line = "  ".join(cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
+        typer.echo(f"{name.ljust(widths[0])}  {line}")
+    settings = ", ".join(f"{name} {value}" for name, value in opened.settings.items())
+    typer.echo(f"{store}: {len(opened)} clips, {opened.total_frames} frames, {opened.flat.nbytes / 2**30:.2f} GiB"
+               f" ({settings})")  # fmt: skip
+
+
+@data.command(name="check", epilog=EXAMPLES)
+def check_store(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="A packed store.")],
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """Read a store to its end and compare it with its index."""
+    from midframe.data.store import open_store
+
+    opened = open_store(store)
+    with counting("checking", quiet=quiet) as count:
+        opened.check(count)
+    if not quiet:
+        typer.echo(f"{store}: whole; {len(opened)} clips, {opened.total_frames} frames.")
+
+
+def find_layout(name: str, sources: list[Path], split: str) -> "list[Clip]":
+    """The clips of a published data set. Raises UsageError for an unknown one, InputError for what is missing."""
+    from midframe.data.layouts import LAYOUTS, layout_clips
+
+    if name not in LAYOUTS:
+        raise UsageError(f"--layout {name!r}: choose {', '.join(sorted(LAYOUTS))}.")
+    return [clip for source in sources for clip in layout_clips(name, source, split)]
+
+
+def mark_pictures(pictures: "Iterator[av.VideoFrame]", count: int) -> "Iterator[Marked]":
+    """Mark cuts and repeats as `midframe interpolate` finds them, holding no more pictures than that needs."""
+    from midframe.analysis.cuts import is_cut
+    from midframe.analysis.duplicates import is_repeat
+    from midframe.analysis.glance import CONTEXT, Glance, Pairs, glance
+    from midframe.data.pack import Marked
+
+    held: deque[tuple[int, av.VideoFrame, Glance]] = deque()
+    seen: dict[int, Glance] = {}
+    pairs = Pairs(seen.__getitem__)
+
+    def judge() -> Marked:
+        index, picture, _ = held.popleft()
+        begins = index > 0 and is_cut(pairs, index - 1, 0, count)
+        repeats = not begins and is_repeat(pairs, index, 0, count)
+        done = index - CONTEXT - 1
+        seen.pop(done, None)
+        pairs.forget(done)
+        return Marked(picture, begins, repeats)
+
+    for index, picture in enumerate(islice(pictures, count)):
+        seen[index] = glance(picture)
+        held.append((index, picture, seen[index]))
+        if len(held) > CONTEXT + 1:
+            yield judge()
+    while held:
+        yield judge()
