@@ -1,0 +1,210 @@
+"""`midframe train` and `midframe eval`: a recipe becomes weights; weights become figures."""
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from midframe.cli.interpolate import InterruptedJob, name_stop, terminable
+from midframe.cli.progress import counting, format_seconds
+from midframe.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+    from midframe.bench.clips import Scores, ValidationClips
+    from midframe.train.loop import Step, Validation
+
+TRAIN_EXAMPLES = """Examples:
+  midframe train recipes/ifrnet-s.toml --data train.store --validate val/ --budget 20m
+  midframe train recipes/ifrnet-s.toml --data train.store --validate val/ --budget 2h --resume
+  torchrun --nproc-per-node 4 -m midframe train recipes/ifrnet-l.toml --data train.store"""
+EVAL_EXAMPLES = """Examples:
+  midframe eval dis --clips val/
+  midframe eval ifrnet-s --weights runs/ifrnet-s/best.safetensors --clips val/ --lpips"""
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="TOML file, see recipes/.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="STORE", help="Footage packed by `midframe data pack`.")
+    ] = None,
+    photos: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Photographs to set in motion, if the recipe wants any.")
+    ] = None,
+    validate: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Clips to measure on; without them no weights are called the best."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Where it all goes. [default: runs/RECIPE]")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Stop after this long, e.g. 20m, 90s, 1h30m.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint, if there is one.")] = False,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Begin with these weights, not with random ones.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1; auto takes a GPU if there is one.")
+    ] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the computation.")] = None,
+    long_side: Annotated[int, typer.Option(min=64, help="Clips to measure on are reduced to this.")] = 448,
+    windows: Annotated[int, typer.Option(min=1, help="Gaps measured in each of these clips.")] = 2,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """Train a model by a recipe. Ctrl-C and --budget leave a checkpoint that --resume goes on from, step for step.
+
+    The folder gets best.safetensors and last.safetensors (moving average of the weights, 16 bit), log.csv, curve.png,
+    pictures of the worst frames, the checkpoint, and TensorBoard's files if tensorboard is installed.
+    """
+    from midframe.train.recipe import read_recipe
+
+    found = read_recipe(recipe)
+    seconds = None if budget is None else read_duration(budget)
+
+    import torch
+
+    from midframe.models.load import build
+    from midframe.train.loop import train as run
+    from midframe.train.sources import open_source
+    from midframe.weights import load_state
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    rank, place = _join(device)
+    torch.manual_seed(found.seed)
+    model = build(found.system, place)
+    if not isinstance(model, torch.nn.Module) or not hasattr(model, "loss"):
+        raise UsageError(f"{found.system} cannot be trained: it has no loss.")
+    if weights is not None:
+        _fill(model, load_state(weights, device=place), weights)
+
+    def say(text: str) -> None:
+        if not quiet and rank == 0:
+            typer.echo(text, err=True)
+
+    source = open_source(found, model.contract, data, photos, place, say)
+    clips = None
+    if validate is not None and rank == 0:
+        from midframe.bench.clips import ValidationClips
+
+        clips = ValidationClips(validate, long_side, limit=windows)
+        clips.windows()  # a clip that cannot be read is said now, not at the first validation
+
+    def tell(event: "Step | str") -> None:
+        say(event if isinstance(event, str) else describe_step(event))
+
+    folder = output or Path("runs") / found.name
+    try:
+        with terminable():
+            outcome = run(
+                found, model, source, folder,
+                evaluate=None if clips is None else lambda judge: judge_on(clips, judge, place),
+                budget=seconds, resume=resume, device=place, tell=tell,
+            )  # fmt: skip
+    except KeyboardInterrupt as stop:
+        what, code = name_stop(stop)
+        raise InterruptedJob(f"{what}. The same command with --resume goes on from {folder}.", code) from None
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+    best = f", best {outcome.best:.3f} dB" if outcome.best == outcome.best else ""
+    more = "" if outcome.finished else "; --resume goes on"
+    say(f"{folder}: step {outcome.step} of {found.optim.steps} after {format_seconds(outcome.seconds)}{best}{more}")
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name of `midframe models`.")],
+    clips: Annotated[Path, typer.Option(metavar="DIR", help="Folder of clips, or one clip.")],
+    weights: Annotated[str | None, typer.Option(metavar="FILE", help="Other weights than the published ones.")] = None,
+    factors: Annotated[str, typer.Option(help="2 leaves out every second frame, 4 three of four.")] = "2,4",
+    long_side: Annotated[int | None, typer.Option(min=64, help="Reduce larger pictures to this.")] = None,
+    windows: Annotated[int | None, typer.Option(min=1, help="At most so many gaps of each clip.")] = None,
+    lpips: Annotated[bool, typer.Option("--lpips", help="LPIPS, too; takes about as long again.")] = False,
+    device: Annotated[str, typer.Option(metavar="NAME", help="Where a network computes, e.g. cuda.")] = "cpu",
+    per_clip: Annotated[bool, typer.Option("--per-clip", help="A line for each clip.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not show how far it is.")] = False,
+) -> None:
+    """Leave frames out of clips, make them again, compare: PSNR of 8-bit RGB, and LPIPS if asked for."""
+    if not re.fullmatch(r"\d+(,\d+)*", factors):
+        raise UsageError(f"--factors {factors}: give whole numbers such as 2,4.")
+    from midframe.bench.clips import ValidationClips
+    from midframe.models.load import load
+    from midframe.ops.perception import load_network
+
+    judged = load(model, device, weights=weights)
+    found = ValidationClips(clips, long_side, [int(factor) for factor in factors.split(",")], windows)
+    with counting("measuring", quiet=quiet) as count:
+        scores = found.score(judged, device, lpips=load_network("alex") if lpips else None, worst=0, on_progress=count)
+    for factor in found.factors:
+        typer.echo(f"{factor}x  {describe_scores(scores.of(factor))}")
+    if per_clip:
+        for name, part in scores.clips.items():
+            typer.echo(f"{name}  {describe_scores(part)}")
+
+
+def read_duration(text: str) -> float:
+    """Seconds of "20m", "90s", "1h30m" or a bare number of seconds. Raises UsageError."""
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
+    values = [float(part or 0) for part in match.groups()] if match else []
+    seconds = sum(value * unit for value, unit in zip(values, (3600, 60, 1), strict=True)) if values else 0.0
+    if seconds <= 0:
+        raise UsageError(f"--budget {text}: give a time such as 20m, 90s or 1h30m.")
+    return seconds
+
+
+def judge_on(clips: "ValidationClips", model: Any, device: "torch.device") -> "Validation":
+    """Figures of the clips by factor and the worst frames beside what they should be."""
+    import numpy as np
+
+    from midframe.train.loop import Validation
+
+    scores = clips.score(model, device, worst=3)
+    figures = {"psnr": scores.psnr} | {f"psnr {n}x": scores.of(n).psnr for n in clips.factors}
+    rows = [np.concatenate([worst.made, worst.truth], 1) for worst in scores.worst]
+    return Validation(figures, {f"worst{k}": row for k, row in enumerate(rows)})
+
+
+def describe_step(step: "Step") -> str:
+    """One line for a terminal or a log file."""
+    rate = f"{step.samples_per_second:.1f} samples/s, {step.teraflops:.3g} TFLOP/s, {step.data:.0%} waiting for data"
+    loss = f"loss {step.loss:.5f}  rate {step.rate:.2e}"
+    return f"step {step.step}/{step.steps}  {loss}  {rate}  {format_seconds(step.seconds)}"
+
+
+def describe_scores(scores: "Scores") -> str:
+    lpips = "" if scores.lpips is None else f"  LPIPS {scores.lpips:.4f}"
+    return f"{scores.psnr:.3f} dB{lpips}  ({len(scores.frames)} frames)"
+
+
+def _fill(model: "torch.nn.Module", state: Any, path: Path) -> None:
+    from midframe.errors import ModelError
+
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise ModelError(f"{path} does not fit this model: {str(error).splitlines()[-1].strip()}") from error
+
+
+def _join(device: str) -> "tuple[int, torch.device]":
+    """This process's number and device; under torchrun it joins the others."""
+    import torch
+    import torch.distributed as dist
+
+    from midframe.models.load import read_device
+
+    on_gpu = torch.cuda.is_available() if device == "auto" else device.startswith("cuda")
+    if "LOCAL_RANK" in os.environ and "RANK" in os.environ:
+        local = int(os.environ["LOCAL_RANK"])
+        place = read_device(f"cuda:{local}" if on_gpu else "cpu")
+        if on_gpu:
+            torch.cuda.set_device(place)
+        dist.init_process_group("nccl" if on_gpu else "gloo")
+        return dist.get_rank(), place
+    if device == "auto":
+        device = "cuda" if on_gpu else "cpu"
+    return 0, read_device(device)

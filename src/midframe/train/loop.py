@@ -1,0 +1,391 @@
+"""One training loop for every system: a recipe, a model with a `loss`, a source of batches.
+
+  batch (seed, step, process) → loss → backward → clip → AdamW → moving average
+  every `validate_every`: evaluate the average, curve, pictures, best weights
+  every `save_every`, at the budget's end and on Ctrl-C: checkpoint
+
+Resuming takes the steps that an unbroken run would have taken: what a batch holds follows from the step's number, and
+everything else is in the checkpoint. Under torchrun each process draws its own batches and gradients are averaged; the
+first process evaluates, logs and saves.
+"""
+
+import copy
+import os
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from midframe.data.source import Source
+from midframe.errors import InputError, ModelError, UsageError
+from midframe.train import checkpoint
+from midframe.train.checkpoint import Checkpoint
+from midframe.train.log import Log, has_board
+from midframe.train.recipe import Recipe
+from midframe.train.schedule import Average, rate_at
+from midframe.types import Batch
+
+PATIENCE = 20  # steps in a row whose gradient is not finite
+BEST, LAST = "best.safetensors", "last.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """Figures by name, one of them "psnr", which decides what is best; pictures H W 3 uint8 RGB by name."""
+
+    figures: Mapping[str, float]
+    pictures: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+
+
+Evaluate = Callable[[nn.Module], Validation]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a listener hears now and then. `data` is the share of time spent waiting for batches, 0…1."""
+
+    step: int
+    steps: int
+    loss: float
+    rate: float
+    samples_per_second: float
+    teraflops: float
+    data: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Where a training stands after `train`. `seconds` counts all its runs; `best` is NaN before a validation."""
+
+    step: int
+    seconds: float
+    best: float
+    finished: bool
+
+
+def train(
+    recipe: Recipe,
+    model: nn.Module,
+    source: Source,
+    folder: Path,
+    *,
+    evaluate: Evaluate | None = None,
+    budget: float | None = None,
+    resume: bool = False,
+    device: torch.device | str = "cpu",
+    tell: Callable[[Step | str], None] = lambda event: None,
+) -> Outcome:
+    """Train `model`, a module with `loss(batch)`, until the recipe's steps or `budget` seconds of this run are over.
+    A run takes one step at least, so that runs of any budget come to an end together.
+
+    folder    gets checkpoint, log, curve, pictures, best and last weights (the moving average, fp16 safetensors)
+    resume    go on from the folder's checkpoint; without it a folder that holds one is refused
+
+    Raises UsageError for a folder that holds another training, InputError for a checkpoint that is damaged or does not
+    fit the model, ModelError if the loss stays without a finite gradient.
+    """
+    began = time.monotonic()
+    device = torch.device(device)
+    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    if recipe.data.batch % world:
+        raise UsageError(f"{recipe.name}: a batch of {recipe.data.batch} cannot be shared by {world} processes.")
+    folder.mkdir(parents=True, exist_ok=True)
+    known = checkpoint.load(folder, recipe.as_dict())
+    if known is not None and not resume:
+        raise UsageError(f"{folder} holds a training at step {known.step}; --resume goes on, --output begins another.")
+
+    model.to(device)
+    if recipe.run.channels_last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.train()
+    optimiser = torch.optim.AdamW(
+        _groups(model, recipe), lr=recipe.optim.rate, betas=recipe.optim.betas, fused=device.type == "cuda"
+    )
+    average = Average(model, recipe.optim.ema)
+    step, before, best = 0, 0.0, float("nan")
+    if known is not None:
+        try:
+            model.load_state_dict(known.model)
+            optimiser.load_state_dict(known.optimiser)
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise InputError(f"{folder / checkpoint.NAME} was made for another {recipe.system} ({reason}).") from error
+        average.state = {name: value.to(device) for name, value in known.average.items()}
+        average.updates = known.updates
+        step, before, best = known.step, known.seconds, known.best
+        tell(f"goes on at step {step} of {recipe.optim.steps}")
+    lossy: nn.Module = _Loss(model)
+    if world > 1:
+        lossy = nn.parallel.DistributedDataParallel(
+            lossy, device_ids=[device.index] if device.index is not None else None
+        )
+    if recipe.run.compile and device.type == "cuda":
+        lossy = torch.compile(lossy)  # type: ignore[assignment]
+    if recipe.run.precision == "bf16" and device.type != "cuda":
+        tell(f"bf16 is for GPUs; on the {device.type} this runs in fp32")
+    if rank == 0 and not has_board():
+        tell("tensorboard is not installed: no files for it (pip install 'midframe[train]')")
+
+    first = step
+    log = Log(folder, upto=first) if rank == 0 else None
+    judge = copy.deepcopy(model) if evaluate is not None and rank == 0 else None
+    meter = _Meter(recipe, device)
+    broken = torch.zeros((), device=device)
+    since: list[dict[str, Tensor]] = []  # the losses since the last line of the log
+
+    def elapsed() -> float:
+        return before + time.monotonic() - began
+
+    def keep() -> None:
+        if rank == 0:
+            point = Checkpoint(
+                step, elapsed(), recipe.as_dict(), model.state_dict(), average.state, average.updates,
+                optimiser.state_dict(), best,
+            )  # fmt: skip
+            checkpoint.save(folder, point)
+            save_weights(average.state, folder / LAST, recipe, step)
+
+    with _Batches(recipe, source, device, rank, world) as batches:
+        try:
+            while step < recipe.optim.steps and (step == first or not _over(budget, began, device)):
+                with meter.waiting():
+                    batch = batches.take(step)
+                rate = rate_at(step, recipe.optim)
+                for group in optimiser.param_groups:
+                    group["lr"] = rate
+                with meter.counting(step), _autocast(recipe, device):
+                    parts = lossy(batch)
+                    parts["loss"].backward()
+                norm = nn.utils.clip_grad_norm_(model.parameters(), recipe.optim.clip)
+                infinite = (~torch.isfinite(norm)).float()
+                broken = (broken + 1) * infinite  # such steps in a row
+                if device.type == "cuda":
+                    optimiser.found_inf = infinite  # type: ignore[attr-defined]  # fused: skips the step on the GPU,
+                    optimiser.step()  # where asking whether to would stall the queue
+                elif not infinite:
+                    optimiser.step()
+                average.update(model)
+                optimiser.zero_grad(set_to_none=True)
+                step += 1
+                meter.add(recipe.data.batch)
+                since.append({name: value.detach() for name, value in parts.items()})
+                if step % PATIENCE == 0 and broken >= PATIENCE:
+                    raise ModelError(
+                        f"{recipe.name}: the gradient was not finite for {int(broken)} steps, up to {step}; "
+                        "lower [optim] rate, or look at the data."
+                    )
+                if log is not None and (step % recipe.run.log_every == 0 or step == recipe.optim.steps):
+                    # one batch says little: the mean of all since the last line
+                    values = {name: float(torch.stack([one[name] for one in since]).mean()) for name in parts}
+                    since.clear()
+                    event = meter.report(step, values["loss"], rate, elapsed())
+                    log.add(
+                        step,
+                        {**values, "rate": rate, "norm": float(norm), "samples/s": event.samples_per_second,
+                         "TFLOP/s": event.teraflops, "data": event.data, "seconds": event.seconds},
+                    )  # fmt: skip
+                    tell(event)
+                due = step % recipe.run.validate_every == 0 or step == recipe.optim.steps
+                if due and judge is not None and log is not None:
+                    best = _validate(judge, average, evaluate, log, folder, recipe, step, best, tell)
+                    meter.reset()
+                if step % recipe.run.save_every == 0:
+                    keep()
+        finally:
+            if step > first:
+                keep()  # on Ctrl-C and on errors, too: no more than the current step is lost
+            if log is not None:
+                log.draw(recipe.name)
+                log.close()
+    return Outcome(step, elapsed(), best, step >= recipe.optim.steps)
+
+
+def save_weights(state: Mapping[str, Tensor], path: Path, recipe: Recipe, step: int) -> None:
+    """Weights as fp16 safetensors, written whole or not at all."""
+    part = path.with_suffix(".part")
+    halves = {k: (v.half() if v.is_floating_point() else v).cpu().contiguous().clone() for k, v in state.items()}
+    save_file(halves, part, metadata={"system": recipe.system, "recipe": recipe.name, "step": str(step)})
+    os.replace(part, path)
+
+
+class _Loss(nn.Module):
+    """A system's loss as a forward pass, which is what DistributedDataParallel and torch.compile wrap."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        parts: dict[str, Tensor] = self.model.loss(batch)
+        return parts
+
+
+def _groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+    """Weight decay for weights of two dimensions or more; biases, norms and slopes go without."""
+    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
+    others = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
+    return [{"params": decayed, "weight_decay": recipe.optim.decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def _autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[Any]:
+    if recipe.run.precision == "bf16" and device.type == "cuda":
+        return torch.autocast(device.type, torch.bfloat16)
+    return nullcontext()
+
+
+def _over(budget: float | None, began: float, device: torch.device) -> bool:
+    """Whether the time is up, decided by the first process for all, so that none waits for another's gradients."""
+    over = budget is not None and time.monotonic() - began >= budget
+    if dist.is_initialized():
+        said = torch.tensor(float(over), device=device)
+        dist.broadcast(said, 0)
+        over = bool(said.item())
+    return over
+
+
+class _Batches:
+    """Draws batches by step number; on a CPU the next one is drawn in a thread while the current one is learnt from."""
+
+    def __init__(self, recipe: Recipe, source: Source, device: torch.device, rank: int, world: int) -> None:
+        self._recipe, self._source, self._device = recipe, source, device
+        self._rank, self._world = rank, world
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="midframe-batches")
+        self._next: tuple[int, Future[Batch]] | None = None
+
+    def __enter__(self) -> "_Batches":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def take(self, step: int) -> Batch:
+        if self._device.type != "cpu":
+            return self._draw(step)
+        current = self._next[1] if self._next is not None and self._next[0] == step else None
+        batch = current.result() if current is not None else self._draw(step)
+        self._next = (step + 1, self._pool.submit(self._draw, step + 1))
+        return batch
+
+    def _draw(self, step: int) -> Batch:
+        generator = torch.Generator()
+        number = (self._recipe.seed * 1_000_003 + step) * 4099 + self._rank
+        generator.manual_seed(number % (1 << 63))
+        batch = self._source.sample(generator, self._recipe.data.batch // self._world)
+        moved = {f.name: getattr(batch, f.name) for f in fields(batch) if f.name != "labels"}
+        labels = {name: value.to(self._device) for name, value in batch.labels.items()}
+        return Batch(**{name: value.to(self._device) for name, value in moved.items()}, labels=labels)
+
+
+class _Meter:
+    """Samples and floating point operations per second, and the share of time in which the data was waited for."""
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        self._recipe, self._device = recipe, device
+        self._flops = 0.0
+        self.reset()
+
+    def reset(self) -> None:
+        self._since, self._samples, self._waited = time.monotonic(), 0, 0.0
+
+    def waiting(self) -> "_Stopwatch":
+        return _Stopwatch(self)
+
+    def wait_for(self, seconds: float) -> None:
+        self._waited += seconds
+
+    def counting(self, step: int) -> AbstractContextManager[Any]:
+        """Counts the operations of the first step it is asked for."""
+        del step
+        if self._flops or self._recipe.run.compile:
+            return nullcontext()
+        return _Flops(self)
+
+    def counted(self, flops: float) -> None:
+        self._flops = max(flops, 1.0)
+
+    def add(self, samples: int) -> None:
+        self._samples += samples
+
+    def report(self, step: int, loss: float, rate: float, seconds: float) -> Step:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        passed = max(time.monotonic() - self._since, 1e-9)
+        steps = self._samples / self._recipe.data.batch
+        event = Step(
+            step, self._recipe.optim.steps, loss, rate, self._samples / passed, steps * self._flops / passed / 1e12,
+            self._waited / passed, seconds,
+        )  # fmt: skip
+        self.reset()
+        return event
+
+
+class _Stopwatch:
+    def __init__(self, meter: _Meter) -> None:
+        self._meter = meter
+
+    def __enter__(self) -> None:
+        self._began = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self._meter.wait_for(time.monotonic() - self._began)
+
+
+class _Flops:
+    def __init__(self, meter: _Meter) -> None:
+        self._meter, self._counter = meter, FlopCounterMode(display=False)
+
+    def __enter__(self) -> None:
+        self._counter.__enter__()  # type: ignore[no-untyped-call]
+
+    def __exit__(self, *error: Any) -> None:
+        self._counter.__exit__(*error)  # type: ignore[no-untyped-call]
+        self._meter.counted(float(self._counter.get_total_flops()))
+
+
+def _validate(
+    judge: nn.Module,
+    average: Average,
+    evaluate: Evaluate | None,
+    log: Log,
+    folder: Path,
+    recipe: Recipe,
+    step: int,
+    best: float,
+    tell: Callable[[Step | str], None],
+) -> float:
+    assert evaluate is not None
+    judge.load_state_dict(average.state)
+    judge.eval()
+    with torch.no_grad():
+        found = evaluate(judge)
+    log.add(step, {f"val {name}": value for name, value in found.figures.items()})
+    for name, picture in found.pictures.items():
+        log.add_picture(step, name, picture)
+        _write_picture(folder / f"{name}.png", picture)
+    log.draw(recipe.name)
+    tell(f"step {step}: " + ", ".join(f"{name} {value:.4f}" for name, value in found.figures.items()))
+    psnr = float(found.figures["psnr"])
+    if not best >= psnr:  # also when there is no best yet
+        best = psnr
+        save_weights(average.state, folder / BEST, recipe, step)
+    return best
+
+
+def _write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
+    import cv2
+
+    done, data = cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))
+    assert done
+    path.write_bytes(data.tobytes())

@@ -1,0 +1,93 @@
+"""From a recipe to its batches: windows of a packed store, moving photographs, or a mixture of both."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+
+from midframe.data.augment import Augment
+from midframe.data.footage import Footage
+from midframe.data.source import Mixture, Source
+from midframe.data.store import open_store
+from midframe.data.synthetic import Synthetic
+from midframe.data.textures import find_photos, make_textures
+from midframe.data.windows import spaced
+from midframe.errors import UsageError
+from midframe.train.recipe import Recipe
+from midframe.types import Contract
+
+
+def open_source(
+    recipe: Recipe,
+    contract: Contract,
+    store: Path | None = None,
+    photos: Path | None = None,
+    device: torch.device | str = "cpu",
+    tell: Callable[[str], None] = lambda text: None,
+) -> Source:
+    """The batches that `recipe` asks for, for a system of this contract. One target a sample.
+
+    store   packed footage (`midframe data pack`); a recipe of nothing but synthetic motion takes none
+    photos  folder of photographs for synthetic motion; without it textures are made up
+    tell    hears what is left out
+
+    Synthetic targets lie anywhere in (0, 1), or at the only times that the system renders.
+    Raises UsageError if recipe, contract and what is given do not fit together, and what opening it raises.
+    """
+    data = recipe.data
+    check_fit(recipe, contract)
+    if data.synthetic < 1 and store is None:
+        raise UsageError(
+            f"{recipe.name} is trained on footage: give a store with --data (`midframe data pack` makes one)."
+        )
+    if data.synthetic == 1 and store is not None:
+        raise UsageError(f"{recipe.name} has [data] synthetic = 1 and takes no footage: leave out --data {store}.")
+    if data.synthetic == 0 and photos is not None:
+        raise UsageError(f"{recipe.name} has [data] synthetic = 0 and takes no photographs: leave out --photos.")
+    parts: list[tuple[Source, float]] = []
+    if store is not None:
+        shapes = [
+            spaced(data.inputs, factor=gap, choose=1, share=share)
+            for gap, share in zip(data.gaps, data.shares, strict=True)
+        ]
+        augment = Augment((data.crop, data.crop), brightness=data.brightness, scales=data.scales)
+        footage = Footage(open_store(store), shapes, augment, device=device, power=data.power)
+        if footage.left_out:
+            tell(f"{store}: {footage.left_out} clips are smaller than the crop of {data.crop} and are left out")
+        parts.append((footage, 1 - data.synthetic))
+    if data.synthetic > 0:
+        textures = make_textures(find_photos(photos) if photos is not None else (), seed=recipe.seed)
+        half = data.inputs // 2
+        synthetic = Synthetic(
+            textures.to(device),
+            (data.crop, data.crop),
+            times=tuple(float(t) for t in range(1 - half, half + 1)),
+            targets=1 if contract.times is None else [float(t) for t in contract.times],
+            labels=data.flow,
+        )
+        parts.append((synthetic, data.synthetic))
+    if len(parts) == 1:
+        return parts[0][0]
+    return Mixture([source for source, _ in parts], [share for _, share in parts])
+
+
+def check_fit(recipe: Recipe, contract: Contract) -> None:
+    """Raises UsageError for samples that a system of this contract cannot learn from."""
+    data = recipe.data
+    if contract.inputs is not None and len(contract.inputs) != data.inputs:
+        raise UsageError(
+            f"{recipe.name}: {recipe.system} reads {len(contract.inputs)} frames, [data] inputs is {data.inputs}."
+        )
+    if data.crop % contract.multiple or data.crop < contract.minimum:
+        raise UsageError(
+            f"{recipe.name}: [data] crop is {data.crop}; {recipe.system} takes multiples of {contract.multiple} from "
+            f"{contract.minimum} on."
+        )
+    asked = {Fraction(target, gap) for gap in data.gaps for target in range(1, gap)}
+    if contract.times is not None and (others := asked - set(contract.times)):
+        there = ", ".join(map(str, contract.times))
+        raise UsageError(
+            f"{recipe.name}: {recipe.system} renders t = {there} only, [data] gaps ask for {min(others)}, too; "
+            "gaps = [2] is the frame in the middle."
+        )

@@ -1,0 +1,189 @@
+"""`midframe train` and `midframe eval` on a tiny network and store, and what they say when something is wrong."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import clips
+import pytest
+from safetensors.torch import load_file
+
+from midframe.cli.train import read_duration
+from midframe.data.pack import find_clips, pack
+from midframe.errors import UsageError
+from midframe.train.log import read_rows
+
+RECIPE = """
+system = "ifrnet-s/tiny"
+[data]
+crop = 32
+batch = 2
+synthetic = 0.25
+flow = true
+[optim]
+steps = {steps}
+warm_up = 0
+[run]
+precision = "fp32"
+log_every = 1
+validate_every = 2
+save_every = 2
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a store, a clip to measure on, and recipes of three steps and of very many."""
+    folder = tmp_path_factory.mktemp("train")
+    clips.write_images(folder / "frames", clips.moving(6, (48, 64)))
+    pack(find_clips([folder / "frames"]), folder / "store")
+    (folder / "val").mkdir()
+    clips.write_clip(folder / "val" / "clip.mkv", clips.moving(6, (48, 64)), 25, codec="ffv1", pix_fmt="bgr0")
+    (folder / "small.toml").write_text(RECIPE.format(steps=3))
+    (folder / "endless.toml").write_text(RECIPE.format(steps=1_000_000))
+    (folder / "blend.toml").write_text('system = "blend"')
+    return folder
+
+
+@pytest.fixture
+def train(midframe, place, tmp_path):
+    """train("--resume", recipe="small") → (exit code, stdout, stderr); results in tmp_path/run."""
+
+    def call(*options, recipe="small"):
+        command = (place / f"{recipe}.toml", "--data", place / "store", "-o", tmp_path / "run", "--device", "cpu")
+        return midframe("train", *command, *options)
+
+    return call
+
+
+def test_a_training_leaves_what_it_promises_and_eval_takes_its_weights(train, midframe, place, tmp_path):
+    code, out, err = train("--validate", place / "val")
+    run = tmp_path / "run"
+    assert (code, out) == (0, ""), err
+    lines = err.splitlines()
+    assert re.match(r"step 1/3  loss \d\.\d{5}  rate 3\.00e-04  \S+ samples/s, \S+ TFLOP/s, \d+% waiting", lines[0])
+    assert re.fullmatch(rf"{run}: step 3 of 3 after \S+ s, best \d+\.\d{{3}} dB", lines[-1])
+    names = {path.name for path in run.iterdir()}
+    assert {"best.safetensors", "last.safetensors", "last.pt", "log.csv", "curve.png", "worst0.png"} <= names
+    rows = read_rows(run / "log.csv")
+    assert [row["step"] for row in rows if "val psnr" in row] == ["2", "3"]
+    assert {"loss", "reconstruction", "geometry", "rate", "norm", "val psnr 2x", "val psnr 4x"} <= set().union(*rows)
+
+    best = run / "best.safetensors"
+    code, out, err = midframe("eval", "ifrnet-s/tiny", "--weights", best, "--clips", place / "val", "--per-clip")
+    assert (code, err) == (0, "")
+    assert re.fullmatch(
+        r"2x  \d+\.\d{3} dB  \(2 frames\)\n4x  \S+ dB  \(3 frames\)\nclip\S*  \S+ dB  \(5 frames\)\n", out
+    )
+    code, _, err = train("--weights", best, "-o", tmp_path / "second", "-q")
+    assert (code, err) == (0, "")
+
+
+def test_a_budget_ends_it_and_resume_goes_on(train, tmp_path):
+    code, _, err = train("--budget", "0.1s", recipe="endless")
+    assert code == 0 and re.search(r"step \d+ of 1000000 after \S+ s; --resume goes on$", err.strip())
+    before = len(read_rows(tmp_path / "run" / "log.csv"))
+    code, _, err = train(recipe="endless")
+    assert (code, err.count("\n")) == (2, 1) and f"holds a training at step {before}; --resume goes on" in err
+    code, _, err = train("--budget", "0.1s", "--resume", recipe="endless")
+    assert code == 0 and f"goes on at step {before} of 1000000" in err
+    assert len(read_rows(tmp_path / "run" / "log.csv")) > before
+    code, _, err = train("--resume")
+    assert (code, err.count("\n")) == (2, 1) and "was made by another recipe" in err
+
+
+def test_a_signal_leaves_a_checkpoint_and_says_how_to_go_on(place, tmp_path):
+    words = [place / "endless.toml", "--data", place / "store", "-o", tmp_path / "run", "--device", "cpu"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "midframe.cli.main", "train", *map(str, words)],
+        stderr=subprocess.PIPE, text=True, env=os.environ,
+    )  # fmt: skip
+    until = time.monotonic() + 120
+    while len(read_rows(tmp_path / "run" / "log.csv")) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=120)
+    last = err.splitlines()[-1]
+    assert process.returncode == 143, err
+    assert last == f"midframe: error: Terminated. The same command with --resume goes on from {tmp_path / 'run'}."
+    assert load_file(tmp_path / "run" / "last.safetensors") and (tmp_path / "run" / "last.pt").is_file()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options", "code", "message"),
+    [
+        ("nowhere", [], 3, "nowhere.toml: cannot be read"),
+        ("blend", [], 2, "blend cannot be trained: it has no loss."),
+        ("small", ["--budget", "soon"], 2, "--budget soon: give a time such as 20m"),
+        ("small", ["--data", "nowhere"], 3, "nowhere is not a packed store"),
+        ("small", ["--validate", "nowhere"], 3, "nowhere: no such file or folder"),
+        ("small", ["--weights", "nowhere.safetensors"], 7, "nowhere.safetensors"),
+        ("small", ["--device", "gpu"], 2, "No device is called 'gpu'"),
+        ("small", ["--windows", "0"], 2, "--windows"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_mistake_of_train_is_one_line(train, tmp_path, monkeypatch, recipe, options, code, message):
+    monkeypatch.chdir(tmp_path)
+    found, out, err = train(*options, recipe=recipe)
+    assert (found, out, err.count("\n")) == (code, "", 1)
+    assert message in err and not (tmp_path / "run").exists()
+
+
+def test_a_missing_store_is_one_line(midframe, place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = midframe("train", place / "small.toml", "--device", "cpu")
+    assert (code, err.count("\n")) == (2, 1) and "small is trained on footage: give a store with --data" in err
+
+
+def test_weights_of_another_model_are_one_line(train, midframe, place, tmp_path):
+    import torch
+    from safetensors.torch import save_file
+
+    save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
+    found = [
+        train("--weights", tmp_path / "other.safetensors"),
+        midframe("eval", "ifrnet-s/tiny", "--weights", tmp_path / "other.safetensors", "--clips", place / "val"),
+    ]
+    for code, _, err in found:
+        assert (code, err.count("\n")) == (7, 1) and "other.safetensors does not fit" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["dis", "--clips", "nowhere"], 3, "nowhere: no such file or folder"),
+        (["diss", "--clips", "val"], 2, "Did you mean 'dis'?"),
+        (["blend", "--clips", "val", "--factors", "two"], 2, "--factors two: give whole numbers such as 2,4."),
+        (["blend", "--clips", "val", "--factors", "1"], 2, "different numbers of 2 or more"),
+        (["blend", "--clips", "val", "--factors", "9"], 3, "6 frames, one more than 9 is the least"),
+        (["blend", "--clips", "val", "--weights", "x.safetensors"], 2, "blend has no weights to load"),
+        (["ifrnet-s/tiny", "--clips", "val", "--weights", "x.safetensors"], 7, "x.safetensors: no such file."),
+        (["ifrnet-s", "--clips", "val"], 7, "has no published weights"),
+        (["blend"], 2, "Missing option '--clips'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_mistake_of_eval_is_one_line(midframe, place, tmp_path, monkeypatch, options, code, message):
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("MIDFRAME_HOME", str(tmp_path))
+    found, out, err = midframe("eval", *options)
+    assert (found, out, err.count("\n")) == (code, "", 1)
+    assert message in err
+
+
+def test_eval_measures_a_classical_model(midframe, place):
+    code, out, _ = midframe("eval", "dis/tiny", "--clips", place / "val", "--factors", "2", "--windows", "1")
+    assert code == 0 and re.fullmatch(r"2x  \d+\.\d{3} dB  \(1 frames\)\n", out)
+
+
+def test_a_budget_is_read():
+    assert [read_duration(text) for text in ("20m", "90s", "1h30m", "45", "0.5h", "1h1m1s")] == [
+        1200, 90, 5400, 45, 1800, 3661,
+    ]  # fmt: skip
+    for text in ("", "0", "soon", "5d", "-3m", "m"):
+        with pytest.raises(UsageError, match="--budget"):
+            read_duration(text)

@@ -1,0 +1,190 @@
+"""The training loop on a model small enough to watch: it learns, resumes to the step, stops in time, survives."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from midframe.errors import InputError, ModelError, UsageError
+from midframe.train.checkpoint import NAME
+from midframe.train.log import read_rows
+from midframe.train.loop import Validation, train
+from midframe.train.recipe import DataRecipe, OptimRecipe, Recipe, RunRecipe
+from midframe.train.schedule import Average, rate_at
+from midframe.types import Batch
+
+
+class Mixer(nn.Module):
+    """One convolution from both frames to the middle one."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Conv2d(6, 3, 3, padding=1)
+
+    def forward(self, frames):
+        return self.layer(frames.flatten(1, 2))
+
+    def loss(self, batch):
+        error = (self(batch.frames) - batch.targets[:, 0]).abs().mean()
+        return {"loss": error, "l1": error.detach()}
+
+
+class Averages:
+    """Random frames whose target is their mean."""
+
+    def sample(self, generator, count):
+        frames = torch.rand(count, 2, 3, 8, 8, generator=generator)
+        times = torch.tensor([0.0, 1.0]).expand(count, 2)
+        return Batch(frames, times, frames.mean(1, keepdim=True), torch.full((count, 1), 0.5))
+
+
+RECIPE = Recipe(
+    name="mixer",
+    system="mixer",
+    data=DataRecipe(batch=4),
+    optim=OptimRecipe(steps=60, rate=2e-2, final_rate=1e-3, warm_up=5, ema=0.9),
+    run=RunRecipe(precision="fp32", log_every=10, validate_every=20, save_every=7),
+)
+
+
+def judge(model):
+    batch = Averages().sample(torch.Generator().manual_seed(99), 8)
+    error = (model(batch.frames) - batch.targets[:, 0]).square().mean()
+    return Validation({"psnr": float(-10 * torch.log10(error))}, {"picture": torch.zeros(4, 4, 3).byte().numpy()})
+
+
+def test_it_learns_and_leaves_what_it_promises(tmp_path):
+    steps = []
+    outcome = train(RECIPE, Mixer(), Averages(), tmp_path, evaluate=judge, tell=steps.append)
+    assert outcome.finished and outcome.step == 60 and outcome.best > 14
+    rows = read_rows(tmp_path / "log.csv")
+    losses = [float(row["loss"]) for row in rows if "loss" in row]
+    assert losses[-1] < 0.5 * losses[0]
+    assert [row["step"] for row in rows if "val psnr" in row] == ["20", "40", "60"]
+    for name in ("curve.png", "picture.png", "best.safetensors", "last.safetensors", NAME):
+        assert (tmp_path / name).stat().st_size > 0
+    assert {value.dtype for value in load_file(tmp_path / "best.safetensors").values()} == {torch.float16}
+    assert any("psnr" in event for event in steps if isinstance(event, str))
+
+
+def test_a_resumed_run_equals_an_unbroken_one(tmp_path):
+    whole, parts = Mixer(), Mixer()
+    train(RECIPE, whole, Averages(), tmp_path / "whole", evaluate=judge)
+
+    def stop(event):
+        if not isinstance(event, str) and event.step == 30:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(RECIPE, parts, Averages(), tmp_path / "parts", evaluate=judge, tell=stop)
+    again = Mixer()
+    outcome = train(RECIPE, again, Averages(), tmp_path / "parts", evaluate=judge, resume=True)
+    assert outcome.finished
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+    a, b = (load_file(tmp_path / folder / "last.safetensors") for folder in ("whole", "parts"))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    steps = [[row["step"] for row in read_rows(tmp_path / f / "log.csv")] for f in ("whole", "parts")]
+    assert steps[0] == steps[1]
+
+
+def test_it_stops_when_its_time_is_up_and_can_go_on(tmp_path):
+    endless = replace(RECIPE, optim=replace(RECIPE.optim, steps=10**6))
+    first = train(endless, Mixer(), Averages(), tmp_path, budget=0.3)
+    assert not first.finished and 0 < first.step < 10**6
+    second = train(endless, Mixer(), Averages(), tmp_path, budget=0.3, resume=True)
+    assert second.step > first.step and second.seconds > first.seconds
+
+
+def test_a_folder_with_a_training_is_not_overwritten(tmp_path):
+    train(RECIPE, Mixer(), Averages(), tmp_path, budget=0.05)
+    with pytest.raises(UsageError, match="--resume"):
+        train(RECIPE, Mixer(), Averages(), tmp_path)
+    other = replace(RECIPE, seed=2)
+    with pytest.raises(UsageError, match="seed 1 → 2"):
+        train(other, Mixer(), Averages(), tmp_path, resume=True)
+
+
+def test_a_damaged_checkpoint_is_one_line(tmp_path):
+    train(RECIPE, Mixer(), Averages(), tmp_path, budget=0.05)
+    (tmp_path / NAME).write_bytes((tmp_path / NAME).read_bytes()[:100])
+    with pytest.raises(InputError, match="damaged") as caught:
+        train(RECIPE, Mixer(), Averages(), tmp_path, resume=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_loss_without_a_finite_gradient_ends_the_run(tmp_path):
+    class Broken(Mixer):
+        def loss(self, batch):
+            return {"loss": super().loss(batch)["loss"] * float("nan")}
+
+    with pytest.raises(ModelError, match="not finite"):
+        train(RECIPE, Broken(), Averages(), tmp_path)
+
+
+def test_the_rate_warms_up_and_falls_along_a_cosine():
+    optim = OptimRecipe(steps=110, rate=1.0, final_rate=0.1, warm_up=10)
+    assert rate_at(0, optim) == pytest.approx(0.1)
+    assert rate_at(9, optim) == rate_at(10, optim) == 1.0
+    assert rate_at(60, optim) == pytest.approx(0.55)
+    assert rate_at(110, optim) == rate_at(10**6, optim) == pytest.approx(0.1)
+
+
+def test_the_average_follows_at_its_decay():
+    module = nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        module.weight.zero_()
+        average = Average(module, 0.5)
+        average.updates = 1000
+        module.weight.fill_(1.0)
+        for _ in range(3):
+            average.update(module)
+    assert average.state["weight"].item() == pytest.approx(1 - 0.5**3)
+
+
+def test_nothing_is_kept_of_a_run_that_fails_at_once(tmp_path):
+    class Refuses(Mixer):
+        def loss(self, batch):
+            raise ModelError("these frames do not suit me")
+
+    with pytest.raises(ModelError, match="do not suit"):
+        train(RECIPE, Refuses(), Averages(), tmp_path)
+    assert not (tmp_path / NAME).exists()
+    assert train(RECIPE, Mixer(), Averages(), tmp_path).finished  # no --resume is asked for
+
+
+def test_a_run_takes_one_step_however_short_its_time(tmp_path):
+    assert [train(RECIPE, Mixer(), Averages(), tmp_path, budget=1e-9, resume=True).step for _ in range(3)] == [1, 2, 3]
+
+
+def test_the_last_step_is_validated(tmp_path):
+    recipe = replace(RECIPE, optim=replace(RECIPE.optim, steps=25))
+    train(recipe, Mixer(), Averages(), tmp_path, evaluate=judge)
+    assert [row["step"] for row in read_rows(tmp_path / "log.csv") if "val psnr" in row] == ["20", "25"]
+
+
+def test_a_resumed_model_is_in_training_mode(tmp_path):
+    train(RECIPE, Mixer(), Averages(), tmp_path, budget=1e-9)
+    model = Mixer().eval()
+    train(RECIPE, model, Averages(), tmp_path, budget=1e-9, resume=True)
+    assert model.training
+
+
+def test_a_checkpoint_of_another_model_is_one_line(tmp_path):
+    train(RECIPE, Mixer(), Averages(), tmp_path, budget=1e-9)
+    wider = Mixer()
+    wider.layer = nn.Conv2d(6, 3, 5, padding=2)
+    with pytest.raises(InputError, match="was made for another mixer") as caught:
+        train(RECIPE, wider, Averages(), tmp_path, resume=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_training_begun_anew_has_a_log_of_its_own(tmp_path):
+    train(RECIPE, Mixer(), Averages(), tmp_path)
+    (tmp_path / NAME).unlink()
+    short = replace(RECIPE, optim=replace(RECIPE.optim, steps=20))
+    train(short, Mixer(), Averages(), tmp_path)
+    assert [row["step"] for row in read_rows(tmp_path / "log.csv")] == ["10", "20"]

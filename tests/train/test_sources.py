@@ -1,0 +1,105 @@
+"""What a recipe asks for is what its batches hold; what does not fit together is refused before anything is opened."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import clips
+import pytest
+import torch
+
+from midframe.data.pack import find_clips, pack
+from midframe.errors import InputError, UsageError
+from midframe.train.recipe import DataRecipe, Recipe
+from midframe.train.sources import open_source
+from midframe.types import Contract
+
+ANY, MIDDLE = Contract(multiple=16, minimum=32), Contract(times=(Fraction(1, 2),))
+FOUR = Contract(inputs=(-1, 0, 1, 2))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Twelve frames of 64x48, and a clip that is smaller than the crop."""
+    folder = tmp_path_factory.mktemp("sources")
+    clips.write_images(folder / "clip0", clips.moving(12, (48, 64)))
+    clips.write_images(folder / "clip1", clips.moving(5, (24, 32)))
+    pack(find_clips([folder / "clip0", folder / "clip1"]), folder / "store")
+    return folder / "store"
+
+
+def recipe(**data):
+    return Recipe(name="some", system="ifrnet-s/tiny", data=DataRecipe(**{"crop": 32, **data}))
+
+
+def draw(source, count=8, seed=0):
+    return source.sample(torch.Generator().manual_seed(seed), count)
+
+
+def test_footage_alone(store):
+    said = []
+    batch = draw(open_source(recipe(gaps=(2, 4), shares=(1.0, 1.0)), ANY, store, tell=said.append), 24)
+    assert batch.frames.shape == (24, 2, 3, 32, 32) and batch.targets.shape == (24, 1, 3, 32, 32)
+    assert set(batch.target_times.flatten().tolist()) == {0.25, 0.5, 0.75}
+    assert said == [f"{store}: 1 clips are smaller than the crop of 32 and are left out"]
+
+
+def test_synthetic_motion_alone():
+    batch = draw(open_source(recipe(synthetic=1.0, flow=True), ANY))
+    assert batch.frames.shape == (8, 2, 3, 32, 32) and batch.targets.shape == (8, 1, 3, 32, 32)
+    assert len(set(batch.target_times.flatten().tolist())) == 8
+    assert batch.labels["flow_t0"].shape == (8, 1, 2, 32, 32)
+    assert "flow_t0" not in draw(open_source(recipe(synthetic=1.0), ANY)).labels
+
+
+def test_a_mixture_labels_only_what_is_synthetic(store):
+    batch = draw(open_source(recipe(synthetic=0.5, flow=True), ANY, store), 32)
+    has = batch.labels["has_flow"] != 0
+    assert 4 < int(has.sum()) < 28
+    assert not batch.labels["flow_t0"][~has].any() and batch.labels["flow_t0"][has].any()
+
+
+def test_four_inputs_lie_evenly_around_the_gap(store):
+    for given, options in [(store, {}), (None, {"synthetic": 1.0}), (store, {"synthetic": 0.5})]:
+        batch = draw(open_source(recipe(inputs=4, **options), FOUR, given))
+        assert batch.frames.shape == (8, 4, 3, 32, 32)
+        assert batch.times.tolist() == [[-1, 0, 1, 2]] * 8
+
+
+def test_a_system_of_the_middle_gets_only_the_middle(store):
+    batch = draw(open_source(recipe(synthetic=0.5), MIDDLE, store), 16)
+    assert set(batch.target_times.flatten().tolist()) == {0.5}
+
+
+def test_photographs_are_taken(tmp_path):
+    clips.write_images(tmp_path / "photos", clips.moving(2, (64, 64)))
+    wanted = recipe(synthetic=1.0)
+    with_photos = draw(open_source(wanted, ANY, photos=tmp_path / "photos"))
+    assert not torch.equal(with_photos.frames, draw(open_source(wanted, ANY)).frames)
+
+
+def test_the_seed_of_the_recipe_chooses_the_textures():
+    first = recipe(synthetic=1.0)
+    batches = [draw(open_source(one, ANY)).frames for one in (first, first, replace(first, seed=2))]
+    assert torch.equal(batches[0], batches[1]) and not torch.equal(batches[0], batches[2])
+
+
+@pytest.mark.parametrize(
+    ("data", "contract", "given", "message"),
+    [
+        ({}, ANY, (), "give a store with --data"),
+        ({"synthetic": 1.0}, ANY, ("store",), "takes no footage: leave out --data"),
+        ({}, ANY, ("store", "photos"), "takes no photographs: leave out --photos"),
+        ({"inputs": 4}, ANY, ("store",), "ifrnet-s/tiny reads 2 frames, \\[data\\] inputs is 4"),
+        ({"crop": 40}, ANY, ("store",), "crop is 40; ifrnet-s/tiny takes multiples of 16 from 32 on"),
+        ({"gaps": (2, 4), "shares": (1.0, 1.0)}, MIDDLE, ("store",), "renders t = 1/2 only, .* ask for 1/4"),
+        ({"gaps": (40,)}, ANY, ("store",), "no window of 41 evenly spaced frames"),
+        ({"crop": 512}, ANY, ("store",), "no clip is as large as the crop"),
+        ({}, ANY, ("nowhere",), "not a packed store"),
+        ({"synthetic": 1.0}, ANY, (None, "nowhere"), "nowhere"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(store, tmp_path, data, contract, given, message):
+    places = {"store": store, "photos": tmp_path, "nowhere": tmp_path / "nowhere", None: None}
+    with pytest.raises((UsageError, InputError), match=message) as caught:
+        open_source(recipe(**data), contract, *(places[name] for name in given))
+    assert "\n" not in str(caught.value)
