@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from midframe.models import dis
+from midframe.ops.dense_search import find_flows, find_luma
 
 
 def milliseconds(function, repeat: int) -> float:
@@ -61,11 +62,11 @@ def read(paths: list[str], height: int, width: int) -> np.ndarray:
 
 def measure(preset: dis.Preset, pair: np.ndarray, repeat: int) -> dict[str, float]:
     model = dis.DIS(preset=preset)
-    settings = model.settings
+    search, settings = model.search, model.settings
     frames = torch.from_numpy(np.ascontiguousarray(pair))[None]
     state = model.prepare(frames)
     arrays = frames[0].numpy()
-    lumas = np.stack([dis.find_luma(frame, settings.luma) for frame in arrays])
+    lumas = np.stack([find_luma(frame, search.luma) for frame in arrays])
     luma, flows = state["luma"][0].numpy(), state["flows"][0].numpy()
     t, factor = np.float32(0.5), 1 << settings.grid
     candidates = np.empty((7, *luma.shape[1:]), np.float32)
@@ -76,8 +77,8 @@ def measure(preset: dis.Preset, pair: np.ndarray, repeat: int) -> dict[str, floa
         dis._find_candidates(luma, flows, t, settings.steps, factor, 0, luma.shape[1], candidates, costs)
 
     row = {
-        "luma": milliseconds(lambda: [dis.find_luma(frame, settings.luma) for frame in arrays], repeat),
-        "search": milliseconds(lambda: dis.find_flows(lumas, settings), repeat),
+        "luma": milliseconds(lambda: [find_luma(frame, search.luma) for frame in arrays], repeat),
+        "search": milliseconds(lambda: find_flows(lumas, search), repeat),
         "prepare": milliseconds(lambda: model.prepare(frames), repeat),
         "candidates": milliseconds(find, repeat),
     }

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from midframe.errors import ContractError, UsageError
 from midframe.models import dis
-from midframe.models.dis import DIS, find_flows, find_luma
+from midframe.models.dis import DIS
 
 PRESETS = ["best", "balanced", "fast"]
 
@@ -161,28 +161,6 @@ def test_answer_has_the_frames_dtype(dtype):
     made = model.render(model.prepare(frames.to(dtype)), 0.5)
     assert made.dtype == dtype
     assert (made.float() - model.render(model.prepare(frames), 0.5)).abs().mean() < 1e-3
-
-
-@pytest.mark.parametrize("size", [(6, 8), (7, 9)])
-def test_half_luma_is_the_mean_of_four(size):
-    frame = torch.rand(3, *size, generator=torch.Generator().manual_seed(7)).numpy()
-    padded = np.pad(frame, ((0, 0), (0, size[0] % 2), (0, size[1] % 2)), mode="edge")
-    luma = 255 * (0.299 * padded[0] + 0.587 * padded[1] + 0.114 * padded[2])
-    expected = luma.reshape(luma.shape[0] // 2, 2, luma.shape[1] // 2, 2).mean((1, 3))
-    assert np.abs(find_luma(frame, 1) - expected).max() <= 0.51
-
-
-def test_luma_alone_is_clamped():
-    frame = np.stack([np.full((2, 2), value, np.float32) for value in (1.5, 1.5, 1.5)])
-    assert find_luma(frame, 0).max() == 255
-    assert find_luma(-frame, 1).max() == 0
-
-
-@pytest.mark.parametrize("size", [(12, 12), (15, 100), (20, 20), (64, 64), (40, 500)])
-def test_flow_of_small_pictures_is_found(size):
-    luma = np.random.default_rng(0).integers(0, 255, (2, *size), np.uint8)
-    for preset in dis._SETTINGS.values():
-        assert find_flows(luma, preset).shape == (2, *size, 2)
 
 
 @pytest.mark.parametrize(("factor", "length"), [(1, 5), (2, 1), (2, 7), (4, 1), (4, 6)])

@@ -31,6 +31,14 @@ def test_half_a_pixel_is_the_mean_of_two(image):
     torch.testing.assert_close(moved[..., :-1], (image[..., :-1] + image[..., 1:]) / 2, atol=1e-5, rtol=0)
 
 
+def test_bicubic_is_exact_at_pixels_and_keys_between_them(image):
+    torch.testing.assert_close(warp(image, shift(0, 0, 7, 9), kernel="bicubic"), image, atol=1e-5, rtol=0)
+    moved = warp(image, shift(0.5, 0, 7, 9), kernel="bicubic")
+    a, b, c, d = (image[..., k : 9 - 3 + k] for k in range(4))
+    keys = (-3 * a + 19 * b + 19 * c - 3 * d) / 32  # Keys 1981 at one half, with a = −3/4
+    torch.testing.assert_close(moved[..., 1:-2], keys, atol=1e-5, rtol=0)
+
+
 def test_clamp_repeats_the_edge_and_zero_fades(image):
     far = shift(100, 0, 7, 9)
     torch.testing.assert_close(warp(image, far), image[..., -1:].expand_as(image))

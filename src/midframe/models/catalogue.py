@@ -30,9 +30,10 @@ class System:
     params    trained parameters of the default variant; 0 for a classical method
     weights   where trained weights come from: "none-needed" (nothing to train), "bundled" (in the wheel), "repo"
               (the repository's weights folder), "pull" (`midframe weights pull`), "none" (train it yourself)
-    cards     names of the weights cards, default first, one for each variant that has any: "rife/base-vimeo"
+    cards     names of the weights cards, e.g. "rife-4.26/released"; a card says which variants it fits
     times     "any" or "1/2": the times it renders
-    licence   SPDX name of the code
+    licence   SPDX name of the code; that of weights is on their card
+    page      name of the page in the documentation that it shares with others; None: its own name
     parts     keyword argument → name of the system that `load` builds for it, e.g. {"flow": "pwcnet"}
     """
 
@@ -47,6 +48,7 @@ class System:
     cards: tuple[str, ...] = ()
     times: Literal["any", "1/2"] = "any"
     licence: str = "Apache-2.0"
+    page: str | None = None
     parts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
@@ -75,6 +77,22 @@ class System:
 
 SYSTEMS: tuple[System, ...] = (
     System(
+        "midnet",
+        "midframe.models.midnet:Midnet",
+        task="interpolate",
+        year=None,
+        paper="none: our own, a small network that refines what `dis` finds",
+        variants={
+            "base": {},
+            "fast": {"flow": "fast"},
+            "best": {"flow": "best"},
+            "mixed": {"flow": ("balanced", "fast")},  # for training: the same weights serve all three
+            "tiny": {"flow": "tiny", "first": 4, "width": 8, "hidden": 8, "deep": 8, "context": 4, "decide": 8},
+        },
+        params=333_124,
+        weights="none",
+    ),
+    System(
         "dis",
         "midframe.models.dis:DIS",
         task="interpolate",
@@ -102,6 +120,166 @@ SYSTEMS: tuple[System, ...] = (
         year=None,
         paper="none: a cross-fade, the baseline",
         variants={"base": {}, "tiny": {}},
+    ),
+    System(
+        "rife-4.26",
+        "midframe.models.rife_practical:RIFE426",
+        task="interpolate",
+        year=2024,
+        paper="RIFE 4.26, the authors' release of September 2024; method: ECCV 2022, arXiv 2011.06294",
+        variants={
+            "base": {},
+            "half": {"flow_scale": 0.5},  # for large motion and 4K
+            "tiny": {"widths": (8, 8, 8, 8, 8), "head": 4},
+        },
+        params=5_664_776,
+        weights="pull",
+        page="rife",
+        cards=("rife-4.26/released",),
+    ),
+    System(
+        "rife-4.0",
+        "midframe.models.rife:RIFE40",
+        task="interpolate",
+        year=2021,
+        paper="RIFE 4.0, the authors' release of December 2021; method: ECCV 2022, arXiv 2011.06294",
+        variants={
+            "base": {},
+            "half": {"flow_scale": 0.5},
+            "fast": {"refine": False},  # the release's own default
+            "tiny": {"widths": (8, 8, 8, 8), "context": 2},
+        },
+        params=8_412_855,
+        weights="pull",
+        page="rife",
+        cards=("rife-4.0/released",),
+    ),
+    System(
+        "rife-3.8",
+        "midframe.models.rife_hd:RIFE36",
+        task="interpolate",
+        year=2021,
+        paper="RIFE 3.8, the authors' release of June 2021; method: ECCV 2022, arXiv 2011.06294",
+        variants={
+            "base": {"ensemble": False, "adaptive": True},
+            "tiny": {"ensemble": False, "adaptive": True, "width": 8},
+        },
+        params=2_277_600,
+        weights="pull",
+        page="rife",
+        cards=("rife-3.8/released",),
+        times="1/2",
+    ),
+    System(
+        "rife-3.6",
+        "midframe.models.rife_hd:RIFE36",
+        task="interpolate",
+        year=2021,
+        paper="RIFE 3.6, the authors' release of June 2021; method: ECCV 2022, arXiv 2011.06294",
+        variants={"base": {}, "tiny": {"width": 8}},
+        params=2_277_600,
+        weights="pull",
+        page="rife",
+        cards=("rife-3.6/released",),
+        times="1/2",
+    ),
+    System(
+        "rife-3.5",
+        "midframe.models.rife_hd:RIFE36",
+        task="interpolate",
+        year=2021,
+        paper="RIFE 3.5, the authors' release of June 2021; method: ECCV 2022, arXiv 2011.06294",
+        variants={"base": {"head": "direct"}, "tiny": {"head": "direct", "width": 8}},
+        params=1_899_060,
+        weights="pull",
+        page="rife",
+        cards=("rife-3.5/released",),
+        times="1/2",
+    ),
+    System(
+        "rife-3.1",
+        "midframe.models.rife_hd:RIFE31",
+        task="interpolate",
+        year=2021,
+        paper="RIFE 3.1, the authors' release of May 2021; method: ECCV 2022, arXiv 2011.06294",
+        variants={"base": {}, "tiny": {"width": 8, "context": 2}},
+        params=17_579_312,
+        weights="pull",
+        page="rife",
+        cards=("rife-3.1/released",),
+        times="1/2",
+    ),
+    System(
+        "rife-paper",
+        "midframe.models.rife:RIFE",
+        task="interpolate",
+        year=2022,
+        paper="Real-Time Intermediate Flow Estimation for Video Frame Interpolation, ECCV 2022, arXiv 2011.06294",
+        variants={"base": {}, "half": {"flow_scale": 0.5}, "tiny": {"widths": (8, 8, 8), "context": 2}},
+        params=10_708_215,
+        weights="none",
+        page="rife",
+        times="1/2",
+    ),
+    System(
+        "rife-paper-m",
+        "midframe.models.rife:RIFE",
+        task="interpolate",
+        year=2022,
+        paper="Real-Time Intermediate Flow Estimation (RIFE_m, any time), ECCV 2022, arXiv 2011.06294",
+        variants={
+            "base": {"any_time": True},
+            "half": {"any_time": True, "flow_scale": 0.5},
+            "tiny": {"any_time": True, "widths": (8, 8, 8), "context": 2},
+        },
+        params=10_710_780,
+        weights="none",
+        page="rife",
+    ),
+    System(
+        "ifrnet-s",
+        "midframe.models.ifrnet:IFRNet",
+        task="interpolate",
+        year=2022,
+        paper="Intermediate Feature Refine Network for Efficient Frame Interpolation, CVPR 2022, arXiv 2205.14620",
+        variants={
+            "base": {"widths": (24, 36, 54, 72), "side": 24},
+            "half": {"widths": (24, 36, 54, 72), "side": 24, "scale": 0.5},
+            "tiny": {"widths": (8, 8, 12, 16), "side": 8},
+        },
+        params=2_803_610,
+        weights="none",
+        page="ifrnet",
+    ),
+    System(
+        "ifrnet-m",
+        "midframe.models.ifrnet:IFRNet",
+        task="interpolate",
+        year=2022,
+        paper="Intermediate Feature Refine Network for Efficient Frame Interpolation, CVPR 2022, arXiv 2205.14620",
+        variants={
+            "base": {},
+            "half": {"scale": 0.5},
+            "tiny": {"widths": (8, 8, 12, 16), "side": 8},
+        },
+        params=4_959_692,
+        weights="none",
+        page="ifrnet",
+    ),
+    System(
+        "ifrnet-l",
+        "midframe.models.ifrnet:IFRNet",
+        task="interpolate",
+        year=2022,
+        paper="Intermediate Feature Refine Network for Efficient Frame Interpolation, CVPR 2022, arXiv 2205.14620",
+        variants={
+            "base": {"widths": (64, 96, 144, 192), "side": 64, "first_kernel": 7},
+            "half": {"widths": (64, 96, 144, 192), "side": 64, "first_kernel": 7, "scale": 0.5},
+            "tiny": {"widths": (8, 8, 12, 16), "side": 8},
+        },
+        params=19_699_460,
+        weights="none",
+        page="ifrnet",
     ),
 )
 

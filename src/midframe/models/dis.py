@@ -18,72 +18,49 @@ as implemented in OpenCV (Apache-2.0). The merge is ours; its parts are common p
 Conventions: flow in pixels of its own grid, (dx, dy); a grid reduced 2^k times has its point j over the image's
 pixel 2^k·(j + ½) − ½. Frames are never clamped, only the luma that the flow looks at. Equal frames come back.
 
-OpenCV cuts the search into as many stripes as it has threads, and what it finds depends on the cut. The same film
-must come out the same with one worker and with eight, so `prepare` sets OpenCV's threads to one for the whole
-process. Work is shared by torch's number of threads instead: the two directions of the flow, and bands of rows of the
-kernels here, neither of which shows in the result.
+The two directions of the flow, and bands of rows of the kernels here, are shared by torch's number of threads, which
+does not show in the result.
 """
 
-import functools
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import cv2
 import numba
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor
 
 from midframe.errors import ContractError, UsageError
+from midframe.ops.dense_search import SEARCHES, Bytes, Floats, Preset, find_flows, find_luma, share_work
 from midframe.types import Contract, State
-
-Preset = Literal["best", "balanced", "fast", "tiny"]
-Floats = NDArray[np.float32]
-Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class _Settings:
-    """How the flow is found and merged, chosen on validation clips and synthetic motion.
+    """What is done with the flow, chosen on validation clips and synthetic motion.
 
-    luma         the flow sees luma reduced 2^luma times
-    grid         the flow is used on a grid reduced 2^grid times, grid ≥ luma
-    preset       OpenCV's preset, on which the next four are changed
-    finest       finest pyramid level that is searched (0 = the luma's own size)
-    stride       distance between patches of 8 × 8
-    descents     gradient steps per patch
-    refinements  iterations of the variational refinement on each level; 0 = off
-    steps        iterations that carry a flow to t
-    window       radius over which disagreement is smoothed, in points of the grid
-    cubic        sample the frames with Catmull and Rom's cubic rather than bilinearly: sharper, twice the work
+    grid    the flow is used on a grid reduced 2^grid times, not finer than it was searched on
+    steps   iterations that carry a flow to t
+    window  radius over which disagreement is smoothed, in points of the grid
+    cubic   sample the frames with Catmull and Rom's cubic rather than bilinearly: sharper, twice the work
     """
 
-    luma: int
     grid: int
-    preset: int
-    finest: int
-    stride: int
-    descents: int
-    refinements: int
     steps: int
     window: int
     cubic: bool
 
 
 _SETTINGS: Final[dict[Preset, _Settings]] = {
-    "best": _Settings(0, 1, cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 0, 3, 25, 5, 3, 3, True),
-    "balanced": _Settings(0, 1, cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 1, 3, 25, 5, 3, 3, True),
-    "fast": _Settings(1, 2, cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST, 0, 7, 12, 0, 2, 2, False),
-    "tiny": _Settings(1, 2, cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST, 1, 4, 12, 0, 2, 2, False),
+    "best": _Settings(1, 3, 3, True),
+    "balanced": _Settings(1, 3, 3, True),
+    "fast": _Settings(2, 2, 2, False),
+    "tiny": _Settings(2, 2, 2, False),
 }
 
-_SMALLEST: Final = 64  # smaller luma is padded: OpenCV 5.0 refuses under 12 and was seen to crash at 15 × 100
 _HIDDEN: Final = 64.0  # square pixels: a flow that misses its start by 8 is as likely hidden as mistaken
 _HIDDEN_SHARE: Final = 0.01  # of the squared motion, added to it: long flows close less well
 _HIDDEN_COST: Final = 5.0  # luma levels that a wholly hidden point weighs in the contest
@@ -110,7 +87,7 @@ class DIS:
     def __init__(self, *, preset: Preset = "balanced") -> None:
         if preset not in _SETTINGS:
             raise UsageError(f"DIS has no preset {preset!r}. It has: {', '.join(_SETTINGS)}.")
-        self.settings = _SETTINGS[preset]
+        self.search, self.settings = SEARCHES[preset], _SETTINGS[preset]
 
     def prepare(self, frames: Float[Tensor, "b 2 3 h w"], generator: torch.Generator | None = None) -> State:
         """Flow in both directions. Raises ContractError for anything but B 2 3 H W."""
@@ -118,9 +95,9 @@ class DIS:
             raise ContractError(f"DIS reads B 2 3 H W frames, got {tuple(frames.shape)}.")
         lumas, flows = [], []
         for pair in _arrays(frames):
-            luma = np.stack([find_luma(frame, self.settings.luma) for frame in pair])
-            flow = find_flows(luma, self.settings)
-            for _ in range(self.settings.grid - self.settings.luma):
+            luma = np.stack([find_luma(frame, self.search.luma) for frame in pair])
+            flow = find_flows(luma, self.search)
+            for _ in range(self.settings.grid - self.search.luma):
                 luma, flow = _halve(luma, flow)
             lumas.append(luma)
             flows.append(flow)
@@ -148,41 +125,6 @@ class DIS:
         return torch.from_numpy(out).to(frames.device, frames.dtype)
 
 
-def find_luma(frame: Floats, reduce: int) -> Bytes:
-    """3 H W in [0, 1] → luma in [0, 255], H W or (reduce = 1) ⌈H/2⌉ ⌈W/2⌉. Values outside are clamped, here only."""
-    _, height, width = frame.shape
-    out = np.empty(((height + reduce) >> reduce, (width + reduce) >> reduce), np.uint8)
-    if reduce:
-        _fill_half_luma(frame, out)
-    else:
-        _fill_luma(frame, out)
-    return out
-
-
-def find_flows(luma: Bytes, settings: _Settings) -> Floats:
-    """2 h w → 2 h w 2: flow01 and flow10 in pixels of the luma."""
-    if cv2.getNumThreads() != 1:
-        cv2.setNumThreads(1)  # see the top of the file
-    height, width = luma.shape[1:]
-    below, right = max(0, _SMALLEST - height), max(0, _SMALLEST - width)
-    luma0, luma1 = (cv2.copyMakeBorder(plane, 0, below, 0, right, cv2.BORDER_REPLICATE) for plane in luma)
-    flows = np.empty((2, height, width, 2), np.float32)
-
-    def find(first: int, stop: int) -> None:
-        for k in range(first, stop):
-            search = cv2.DISOpticalFlow.create(settings.preset)  # one per call: the object keeps buffers
-            search.setFinestScale(settings.finest)
-            search.setPatchStride(settings.stride)
-            search.setGradientDescentIterations(settings.descents)
-            search.setVariationalRefinementIterations(settings.refinements)
-            ends = (luma1, luma0) if k else (luma0, luma1)
-            # None: with an array it would start from that flow (OpenCV's stubs do not know)
-            flows[k] = search.calc(*ends, None)[:height, :width]  # type: ignore[call-overload]
-
-    _share(find, 2)
-    return flows
-
-
 def merge(pair: Floats, luma: Bytes, flows: Floats, t: float, settings: _Settings, out: Floats) -> None:
     """Write the frame at `t` into `out` (3 H W): candidates on the flow's grid, then one pass over the image."""
     _, height, width = out.shape
@@ -191,29 +133,14 @@ def merge(pair: Floats, luma: Bytes, flows: Floats, t: float, settings: _Setting
     candidates = np.empty((7, *luma.shape[1:]), np.float32)
     costs = np.empty((*luma.shape[1:], 3), np.float32)
     time, factor = np.float32(t), 1 << settings.grid
-    _share(
+    share_work(
         lambda a, b: _find_candidates(luma, flows, time, settings.steps, factor, a, b, candidates, costs),
         luma.shape[1],
     )
     extent = 2 * settings.window + 1
     costs = cv2.GaussianBlur(costs, (extent, extent), settings.window / 2, borderType=cv2.BORDER_REPLICATE)
     _decide(costs, time, candidates)
-    _share(lambda a, b: _paint(pair, candidates, time, factor, settings.cubic, a, b, out), height)
-
-
-def _share(work: Callable[[int, int], None], count: int) -> None:
-    """Call `work(first, stop)` for parts of 0 … count, side by side on as many threads as torch is allowed."""
-    threads = min(torch.get_num_threads(), count)
-    borders = [count * k // threads for k in range(threads + 1)]
-    others = [_pool().submit(work, a, b) for a, b in pairwise(borders[1:])]
-    work(borders[0], borders[1])
-    for other in others:
-        other.result()
-
-
-@functools.cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(thread_name_prefix="midframe-dis")
+    share_work(lambda a, b: _paint(pair, candidates, time, factor, settings.cubic, a, b, out), height)
 
 
 def _arrays(frames: Tensor) -> Floats:
@@ -232,34 +159,6 @@ def _halve(luma: Bytes, flows: Floats) -> tuple[Bytes, Floats]:
 
 # From here on: numba. Float constants are wrapped, because a plain one makes everything it touches float64, which
 # halves the width of the vector code.
-
-
-@_kernel
-def _fill_luma(frame: Any, out: Any) -> None:
-    height, width = out.shape
-    red, green, blue, half = np.float32(76.245), np.float32(149.685), np.float32(29.07), np.float32(0.5)
-    for y in range(height):
-        for x in range(width):
-            value = red * frame[0, y, x] + green * frame[1, y, x] + blue * frame[2, y, x] + half
-            out[y, x] = np.uint8(min(max(value, np.float32(0)), np.float32(255)))
-
-
-@_kernel
-def _fill_half_luma(frame: Any, out: Any) -> None:
-    height, width = frame.shape[1], frame.shape[2]
-    weights = (np.float32(19.06125), np.float32(37.42125), np.float32(7.2675))  # a quarter of BT.601 · 255
-    line = np.empty(2 * out.shape[1], np.float32)
-    for y in range(out.shape[0]):
-        upper, lower = 2 * y, min(2 * y + 1, height - 1)
-        for x in range(width):
-            line[x] = weights[0] * (frame[0, upper, x] + frame[0, lower, x])
-            line[x] += weights[1] * (frame[1, upper, x] + frame[1, lower, x])
-            line[x] += weights[2] * (frame[2, upper, x] + frame[2, lower, x])
-        if width & 1:
-            line[width] = line[width - 1]
-        for x in range(out.shape[1]):
-            value = line[2 * x] + line[2 * x + 1] + np.float32(0.5)
-            out[y, x] = np.uint8(min(max(value, np.float32(0)), np.float32(255)))
 
 
 @_kernel

@@ -14,13 +14,17 @@ Kernel = Literal["bilinear", "bicubic"]
 
 
 def warp(
-    image: Float[Tensor, "b c h w"], flow: Float[Tensor, "b 2 h w"], *, border: Border = "clamp", kernel: Kernel = "bilinear"
+    image: Float[Tensor, "b c h w"],
+    flow: Float[Tensor, "b 2 h w"],
+    *,
+    border: Border = "clamp",
+    kernel: Kernel = "bilinear",
 ) -> Float[Tensor, "b c h w"]:
     """Sample `image` where `flow` points: out(x) = image(x + flow(x)).
 
     Convention: flow in pixels, (dx, dy); pixel centres at integers (align_corners=True); `border` "clamp" repeats
-    the edge, "zero" fades to 0; `kernel` "bicubic" is sharper and may overshoot (Keys 1981 with a = −0.75, torch's own).
-    Differentiable in both arguments; sampled in float32 (in float64 if the image is:
+    the edge, "zero" fades to 0; `kernel` "bicubic" is sharper and may overshoot (Keys 1981 with a = −0.75, torch's
+    own). Differentiable in both arguments; sampled in float32 (in float64 if the image is:
     half precision is slower on a CPU and places samples badly), returned in image.dtype.
 
     Raises ContractError if the sizes differ. Source: Jaderberg et al. 2015 (bilinear sampler).

@@ -1,0 +1,285 @@
+"""midnet: classical flow once for each pair, refined by a small network; light work for each new frame.
+
+Our own design. Where its parts come from: flow by dense inverse search (Kroeger et al., ECCV 2016) as in `dis`; flow
+and context refined together and a residual beside the merge as in IFRNet (Kong et al., CVPR 2022); two candidate
+motions carried to t and a soft choice as in `dis`; the merge at half size on pixels laid side by side, which loses
+nothing (Shi et al., CVPR 2016, sub-pixel convolution).
+
+    prepare, once for each pair                                                                   at
+      flow01, flow10 = DIS of the luma at half size, averaged to the grid                         1/4
+      f0, f1 = encoder(I0), encoder(I1)                                                           1/2, 1/4
+      for each direction, same weights: flow += Δ, context = refine(f, w(f'), flow, w(flow')+flow)  1/4 … 1/16
+    render, for each t
+      m_a, m_b = flow01, −flow10 carried to t; contexts sampled along both                        1/4
+      choice, ΔF0, ΔF1, feature = decide(contexts, m_a, m_b, t)                                   1/8 … 1/2
+      w(I0), w(I1): one warp each, float32                                                        1
+      mask, residual = join(w(I0), w(I1), feature)                                                1/2, laid out to 1
+      σ(mask)·w(I0) + (1 − σ(mask))·w(I1) + residual
+
+Flow: (dx, dy); in pixels of the grid it is on. Nothing is clamped. At initialisation the network is `dis` with the
+mean of both candidates: Δ, residual are 0.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from midframe.losses.laplacian import laplacian_pyramid
+from midframe.losses.pixel import charbonnier
+from midframe.nn.layers import conv_prelu, resize
+from midframe.nn.pair import Time, check_pair, check_size, read_times
+from midframe.ops.dense_search import SEARCHES, Preset, find_flows, find_luma, share_work
+from midframe.ops.warp import warp
+from midframe.types import Batch, Contract
+
+GRID = 4  # of flow and context: a quarter of the picture
+CARRY = 3  # steps that carry a flow to t
+# Of `dis`, in points of the grid: see there.
+HIDDEN, HIDDEN_SHARE, HIDDEN_COST = 64.0 / GRID**2, 0.01, 5.0
+SHARPNESS = 0.2
+GREY = 0.5  # taken off the pictures that a layer sees
+FLOW_UNIT = 0.1  # the network sees flow in tens of points
+# What the last layers say is scaled by this: Adam moves every weight alike, and what they say must be exact to 1/1000.
+STEP = 0.05
+
+
+class Encoder(nn.Module):
+    """One frame's features at a quarter of its size."""
+
+    def __init__(self, first: int, width: int) -> None:
+        super().__init__()
+        self.at2 = conv_prelu(3, first, stride=2)
+        self.at4 = conv_prelu(first, width, stride=2)
+        self.last = conv_prelu(width, width)
+
+    def forward(self, frame: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h4 w4"]:
+        return self.last(self.at4(self.at2(frame)))
+
+
+class Refine(nn.Module):
+    """A U-net from 1/4 to 1/16 that improves one direction's flow and says what there is to know at each point."""
+
+    def __init__(self, inputs: int, hidden: int, deep: int, outputs: int) -> None:
+        super().__init__()
+        self.down8 = conv_prelu(inputs, hidden, stride=2)
+        self.at8 = conv_prelu(hidden, hidden)
+        self.down16 = conv_prelu(hidden, deep, stride=2)
+        self.at16 = nn.Sequential(conv_prelu(deep, deep), conv_prelu(deep, 4 * hidden, kernel=1), nn.PixelShuffle(2))
+        self.join8 = conv_prelu(hidden, hidden)
+        self.out = nn.Sequential(nn.Conv2d(hidden, 4 * outputs, 3, 1, 1), nn.PixelShuffle(2))
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
+        at8 = self.at8(self.down8(x))
+        return self.out(self.join8(at8 + self.at16(self.down16(at8))))
+
+
+class Decide(nn.Module):
+    """From what both candidates see, at 1/4, to the choice between them, flow corrections and a feature, at 1/2."""
+
+    def __init__(self, inputs: int, hidden: int, side: int, outputs: int) -> None:
+        super().__init__()
+        self.side = conv_prelu(inputs, side, kernel=1)
+        self.down8 = conv_prelu(inputs, hidden, stride=2)
+        self.at8 = nn.Sequential(
+            conv_prelu(hidden, hidden), conv_prelu(hidden, hidden), conv_prelu(hidden, 4 * side, kernel=1)
+        )
+        self.up = nn.PixelShuffle(2)
+        self.out = nn.Sequential(conv_prelu(2 * side, side), nn.Conv2d(side, 4 * outputs, 3, 1, 1), nn.PixelShuffle(2))
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h2 w2"]:
+        return self.out(torch.cat([self.side(x), self.up(self.at8(self.down8(x)))], 1))
+
+
+class Midnet(nn.Module):
+    """Synthesizer for any 0 < t < 1 between two frames.
+
+    flow     preset of `dis` that finds the flow; of several each member of a batch takes the next, for training
+    first, width   channels of the encoder at 1/2 and 1/4
+    hidden, deep   of the refinement at 1/8 and 1/16
+    context  what the refinement hands on for each point, beside `keep` channels of the features as they are
+    side, feature, merge  of the decision at 1/4, of what it hands on at 1/2, and of the merge there
+
+    The state is {"frames": B 2 3 H W, "flow": B 2 2 h w, "context": B 2 c h w} with h = H/4.
+    """
+
+    contract = Contract(multiple=16, minimum=32)
+
+    def __init__(
+        self,
+        *,
+        flow: Preset | tuple[Preset, ...] = "balanced",
+        first: int = 16,
+        width: int = 32,
+        hidden: int = 48,
+        deep: int = 80,
+        context: int = 12,
+        decide: int = 48,
+        side: int = 24,
+        feature: int = 8,
+        merge: int = 24,
+    ) -> None:
+        super().__init__()
+        self.searches = [SEARCHES[one] for one in ((flow,) if isinstance(flow, str) else flow)]
+        self.feature = feature
+        self.encoder = Encoder(first, width)
+        self.refine = Refine(2 * width + 7, hidden, deep, 2 + context)
+        self.decide = Decide(4 * (context + 4) + 6 + 5, decide, side, 5 + feature)
+        self.join = nn.Sequential(conv_prelu(4 * 7 + feature, merge), nn.Conv2d(merge, 16, 3, 1, 1), nn.PixelShuffle(2))
+        for name, value in self.named_parameters():
+            if value.ndim == 4:
+                nn.init.kaiming_normal_(value, a=0.25)
+            elif name.endswith("bias"):
+                nn.init.zeros_(value)
+        for last in ("refine.out.0", "decide.out.1", "join.1"):
+            nn.init.normal_(self.get_parameter(f"{last}.weight"), std=1e-3)
+
+    def prepare(self, frames: Float[Tensor, "b 2 3 h w"], generator: torch.Generator | None = None) -> dict[str, Any]:
+        """Flow both ways and contexts. Raises ContractError if the frames are not two, or of another size."""
+        check_pair("midnet", frames, self.contract)
+        found = self.find_flow(frames)
+        images = frames.flatten(0, 1)
+        features = self.encoder(images - GREY)
+        colours = F.avg_pool2d(images, GRID) - GREY
+        flow = found.flatten(0, 1)
+        seen = warp(torch.cat([swap(features), swap(colours), swap(flow)], 1), flow)
+        cues = torch.cat([(colours - seen[:, -5:-2]).abs(), FLOW_UNIT * flow, FLOW_UNIT * (flow + seen[:, -2:])], 1)
+        out = self.refine(torch.cat([features, seen[:, :-5], cues], 1))
+        flow = flow + STEP * out[:, :2].float()
+        hidden = find_hidden(flow, swap(flow))
+        return {
+            "frames": frames,
+            "flow": in_pairs(flow),
+            "context": in_pairs(torch.cat([out[:, 2:], colours, hidden], 1)),
+        }
+
+    def find_flow(self, frames: Float[Tensor, "b 2 3 h w"]) -> Float[Tensor, "b 2 2 h4 w4"]:
+        """flow01 and flow10 by dense inverse search on the CPU, in points of the grid."""
+        images = frames.detach().to("cpu", torch.float32).contiguous().numpy()
+        height, width = images.shape[-2:]
+        flows = torch.empty(len(images), 2, 2, height // GRID, width // GRID)
+        for turn, search in enumerate(self.searches):
+            some = images[turn :: len(self.searches)].reshape(-1, 3, height, width)
+            if not len(some):
+                continue
+            luma = np.empty((len(some), height >> search.luma, width >> search.luma), np.uint8)
+
+            def fill(first: int, stop: int, some: Any = some, luma: Any = luma, reduce: int = search.luma) -> None:
+                for k in range(first, stop):
+                    luma[k] = find_luma(some[k], reduce)
+
+            share_work(fill, len(some))
+            flow = torch.from_numpy(find_flows(luma, search)).permute(0, 3, 1, 2)
+            ratio = GRID >> search.luma
+            flows[turn :: len(self.searches)] = in_pairs(F.avg_pool2d(flow, ratio) / ratio)
+        return flows.to(frames.device)
+
+    def render(self, state: dict[str, Any], t: Time, size: tuple[int, int] | None = None) -> Float[Tensor, "b 3 h w"]:
+        """The frame at t, not clamped. Raises ContractError unless 0 < t < 1 and `size` is the frames'."""
+        frames: Tensor = state["frames"]
+        check_size("midnet", size, frames)
+        return self._render(state, read_times("midnet", t, frames, self.contract))[0]
+
+    def _render(self, state: dict[str, Any], t: Float[Tensor, "b 1 1 1"]) -> tuple[Tensor, Tensor]:
+        """The frame at t, and the warped frames merged without the residual."""
+        frames, flow, context = state["frames"], state["flow"], state["context"]
+        rest = 1 - t
+        towards, back = carry(flow[:, 0], t), -carry(flow[:, 1], rest)
+        a0, a1 = warp(context[:, 0], -t * towards), warp(context[:, 1], rest * towards)
+        b0, b1 = warp(context[:, 0], -t * back), warp(context[:, 1], rest * back)
+        gap_a, gap_b = (a0 - a1)[:, -4:-1].abs(), (b0 - b1)[:, -4:-1].abs()
+        hidden_a, hidden_b = a0[:, -1:], b1[:, -1:]
+        plane = t.expand(-1, 1, *flow.shape[-2:])
+        motions = torch.cat([towards, back], 1)
+        out = self.decide(torch.cat([a0, a1, b0, b1, gap_a, gap_b, FLOW_UNIT * motions, plane], 1)).float()
+
+        cost_a = 255 * gap_a.mean(1, keepdim=True) + HIDDEN_COST * hidden_a
+        cost_b = 255 * gap_b.mean(1, keepdim=True) + HIDDEN_COST * hidden_b
+        costs = F.avg_pool2d(F.pad(cost_b - cost_a, (2, 2, 2, 2), mode="replicate"), 5, 1)
+        share_a = torch.log(rest / t) + favour(towards, t) - torch.log(1 - hidden_a.clamp(0, 0.99))
+        share_b = torch.log(rest / t) + favour(back, t) + torch.log(1 - hidden_b.clamp(0, 0.99))
+        motions = torch.cat([2 * motions, SHARPNESS * costs, share_a, share_b], 1)
+        motions = resize(motions, 2)
+        choice = torch.sigmoid(motions[:, 4:5] + out[:, 4:5])
+        share = motions[:, 6:7] + choice * (motions[:, 5:6] - motions[:, 6:7])
+        motion = motions[:, 2:4] + choice * (motions[:, :2] - motions[:, 2:4])
+        flow0, flow1 = STEP * out[:, :2] - t * motion, STEP * out[:, 2:4] + rest * motion
+        large = resize(torch.cat([2 * flow0, 2 * flow1, share], 1), 2)
+        warped0, warped1 = (
+            warp(frames[:, side], large[:, 2 * side : 2 * side + 2], kernel="bicubic") for side in (0, 1)
+        )
+        middle, apart = (warped0 + warped1) / 2 - GREY, warped0 - warped1
+        both = F.pixel_unshuffle(torch.cat([middle, apart, apart.abs().mean(1, keepdim=True)], 1), 2)
+        last = self.join(torch.cat([both, out[:, 5:]], 1)).float()
+        mask = torch.sigmoid(last[:, :1] + large[:, 4:])
+        merged = warped1 + mask * apart
+        return merged + STEP * last[:, 1:], merged
+
+    def forward(self, frames: Float[Tensor, "b 2 3 h w"], t: Time) -> Float[Tensor, "b 3 h w"]:
+        return self.render(self.prepare(frames), t)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Laplacian pyramid and Charbonnier of the answer, half as much of the merge without its residual.
+
+        Returns "loss" and its parts. Raises ContractError if the frames are not two.
+        """
+        state = self.prepare(batch.frames)
+        count = batch.targets.shape[1]
+        if count > 1:
+            state = {name: value.repeat_interleave(count, 0) for name, value in state.items()}
+        truth = batch.targets.flatten(0, 1)
+        made, merged = self._render(state, batch.target_times.reshape(-1, 1, 1, 1).to(truth))
+        parts = {
+            "answer": _distance(made, truth),
+            "merge": 0.5 * _distance(merged, truth),
+        }
+        return {"loss": torch.stack(list(parts.values())).sum(), **parts}
+
+
+def _distance(made: Tensor, truth: Tensor) -> Tensor:
+    """Mean logarithm of the pictures' errors: what is gained on each counts alike, as in a mean of decibels."""
+    errors = [
+        charbonnier(one, true) + laplacian_pyramid(one, true, levels=4, weighting="equal")
+        for one, true in zip(made[:, None], truth[:, None], strict=True)
+    ]
+    return torch.stack(errors).log().mean()
+
+
+def in_pairs(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "b 2 c h w"]:
+    """Maps of frames 0, 1, 0, 1, … by pairs."""
+    return maps.view(-1, 2, *maps.shape[1:])
+
+
+def swap(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+    """For maps of frames 0, 1, 0, 1, …: those of the other frame of each pair."""
+    return in_pairs(maps).flip(1).flatten(0, 1)
+
+
+def find_hidden(flow: Float[Tensor, "b 2 h w"], back: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 1 h w"]:
+    """How likely a point is not seen in the other frame, 0…1: its flow forth and back does not close (as in `dis`)."""
+    gap = (flow + warp(back, flow)).square().sum(1, keepdim=True)
+    return gap / (gap + HIDDEN + HIDDEN_SHARE * flow.square().sum(1, keepdim=True))
+
+
+def favour(motion: Float[Tensor, "b 2 h w"], t: Float[Tensor, "b 1 1 1"]) -> Float[Tensor, "b 1 h w"]:
+    """Logarithm of how much more a point belongs to frame 0 because its motion ends outside frame 1 (as in `dis`)."""
+    height, width = motion.shape[-2:]
+    x = torch.arange(width, device=motion.device, dtype=motion.dtype)
+    y = torch.arange(height, device=motion.device, dtype=motion.dtype)[:, None]
+    presence = []
+    for way in (-t * motion, (1 - t) * motion):
+        across, along = x + way[:, :1], y + way[:, 1:]
+        beyond = (-across).relu() + (across - width + 1).relu() + (-along).relu() + (along - height + 1).relu()
+        presence.append(torch.log1p(GRID * beyond))
+    return presence[1] - presence[0]
+
+
+def carry(flow: Float[Tensor, "b 2 h w"], after: float | Tensor) -> Float[Tensor, "b 2 h w"]:
+    """The flow of what is seen at each point `after` its own frame (0…1 of the way): m(x) = flow(x − after·m)."""
+    motion = flow
+    for _ in range(CARRY):
+        motion = warp(flow, -after * motion)
+    return motion
