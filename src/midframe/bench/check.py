@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from midframe.bench.between import as_8bit, render_between
+from midframe.bench.between import as_8bit, render_between, side_by_side
 from midframe.errors import InputError, OutputError
 from midframe.metrics.psnr import psnr
 from midframe.metrics.ssim import ssim
@@ -150,10 +150,8 @@ def plot_scores(scores: Mapping[str, Sequence[Score]], path: str | PathLike[str]
 
 
 def join_worst(worst: Worst) -> NDArray[np.uint8]:
-    """Made, truth and their difference (times four, grey is none) side by side, H 3W 3 uint8 RGB."""
-    difference = worst.made.astype(np.int16) - worst.truth
-    shown = (128 + 4 * difference).clip(0, 255).astype(np.uint8)
-    return np.concatenate((worst.made, worst.truth, shown), axis=1)
+    """`side_by_side` of a frame made badly, H 3W 3 uint8 RGB."""
+    return side_by_side(worst.made, worst.truth)
 
 
 def _judge(
