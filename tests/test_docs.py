@@ -55,13 +55,22 @@ def commands() -> list[Any]:
             for part in line.split(" #")[0].split("|"):
                 if re.match(r"\s*(\S*/)?midframe\s", part):
                     found.setdefault(" ".join(part.split()), name_of(page))
-    group: Any = typer.main.get_command(app)
-    for command in group.commands.values():
+    for name, command in every_command():
         for line in (command.epilog or "").splitlines():
             for part in line.split("  " if line.startswith("  ") else "\0"):
                 if part.strip().startswith("midframe "):
-                    found.setdefault(part.strip(), f"midframe {command.name} --help")
+                    found.setdefault(part.strip(), f"midframe {name} --help")
     return [pytest.param(line, id=f"{page}: {line}") for line, page in found.items()]
+
+
+def every_command() -> list[tuple[str, Any]]:
+    """Commands and groups, and the commands of groups, by what is typed after `midframe`."""
+    group: Any = typer.main.get_command(app)
+    return [
+        (" ".join(names), command)
+        for name, outer in group.commands.items()
+        for names, command in [([name], outer), *(([name, k], v) for k, v in getattr(outer, "commands", {}).items())]
+    ]
 
 
 @pytest.mark.parametrize("line", commands())
@@ -83,12 +92,14 @@ def parse(words: list[str]) -> None:
     group: Any = typer.main.get_command(app)
     if words[0] in ("--version", "--help"):
         return
-    command = group.commands[words[0]]
-    if words[1:] == ["--help"]:
+    command, name, words = group.commands[words[0]], words[0], words[1:]
+    if words and words[0] != "--help" and hasattr(command, "commands"):
+        command, name, words = command.commands[words[0]], words[0], words[1:]
+    if words == ["--help"]:
         return
-    bare = len(words) == 1  # "`midframe check`" in a sentence names the command
-    context = command.make_context(words[0], words[1:], resilient_parsing=bare)
-    if words[0] == "interpolate" and not bare:
+    bare = not words  # "`midframe check`" in a sentence names the command
+    context = command.make_context(name, words, resilient_parsing=bare)
+    if name == "interpolate" and not bare:
         values = dict(context.params)
         for name in ("progress", "quiet"):
             values.pop(name)
@@ -143,7 +154,7 @@ def test_every_page_is_in_the_navigation():
 
 def test_every_system_has_a_page():
     for system in SYSTEMS:
-        page = ROOT / "docs" / "models" / f"{system.name}.md"
+        page = ROOT / "docs" / "models" / f"{system.page or system.name}.md"
         text = page.read_text()
         for heading in ("## Quality", "## Use", "## How to train", "## Limits"):
             assert heading in text, f"{page}: {heading} is missing"
@@ -188,9 +199,8 @@ def test_the_command_line_reference_names_every_flag(monkeypatch):
     from mkdocs_hooks import on_page_markdown
 
     page = on_page_markdown((ROOT / "docs" / "cli.md").read_text())
-    group: Any = typer.main.get_command(app)
-    for name, command in group.commands.items():
-        assert f"## midframe {name}\n" in page
+    for name, command in every_command():
+        assert f"## midframe {name}\n" in page or hasattr(command, "commands")
         for parameter in command.params:
             for flag in parameter.opts if parameter.param_type_name == "option" else ():
                 assert f"`{flag}`" in page or flag in ("--help", "-h")

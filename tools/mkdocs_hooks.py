@@ -22,20 +22,33 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def write_commands() -> str:
-    """A section for each command: what it does, how it is called, a table of its options, its examples."""
-    group: Any = typer.main.get_command(app)
+    """A section for each command: what it does, how it is called, a table of its options, its examples. Examples that
+    the commands of a group share stand below its last one."""
     parts = []
-    for name, command in group.commands.items():
+    listed = list_commands()
+    for index, (name, command) in enumerate(listed):
         parts.append(f"## midframe {name}\n\n{inspect.cleandoc(command.help or '')}\n")
         arguments = [p for p in command.params if p.param_type_name == "argument"]
         usage = " ".join(["midframe", name, *(p.metavar or p.name.upper() for p in arguments), "[OPTIONS]"])
         parts.append(f"```text\n{usage}\n```\n")
         context = typer.Context(command, info_name=name)
         rows = [describe(p, context) for p in command.params if p.name != "help"]
-        parts.append("| option | value | default | what it does |\n|---|---|---|---|\n" + "\n".join(rows) + "\n")
-        if command.epilog:
+        if rows:
+            parts.append("| option | value | default | what it does |\n|---|---|---|---|\n" + "\n".join(rows) + "\n")
+        repeated = index + 1 < len(listed) and listed[index + 1][1].epilog == command.epilog
+        if command.epilog and not repeated:
             parts.append("```text\n" + inspect.cleandoc(command.epilog.replace("\\[", "[")) + "\n```\n")
     return "\n".join(parts)
+
+
+def list_commands() -> list[tuple[str, Any]]:
+    """Every command by what is typed after `midframe`: "check", and "weights pull" of a group."""
+    group: Any = typer.main.get_command(app)
+    listed = []
+    for name, command in group.commands.items():
+        inner = getattr(command, "commands", None)
+        listed += [(name, command)] if inner is None else [(f"{name} {word}", part) for word, part in inner.items()]
+    return listed
 
 
 def describe(parameter: Any, context: typer.Context) -> str:
@@ -65,7 +78,7 @@ def write_models() -> str:
     for system in SYSTEMS:
         variants = ", ".join(f"`{variant}`" for variant in system.variants)
         paper = f"{system.paper} ({system.year})" if system.year else system.paper
-        name = f"[{system.name}]({system.name}.md)"
+        name = f"[{system.name}]({system.page or system.name}.md)"
         cells = (name, variants, system.times, str(system.params or "none"), system.weights, paper)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

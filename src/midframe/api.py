@@ -110,8 +110,8 @@ def between(frame0: Any, frame1: Any, t: Time | Sequence[Time], *, model: str = 
     >>> dark, light = np.full((64, 96, 3), 50, np.uint8), np.full((64, 96, 3), 150, np.uint8)
     >>> midframe.between(dark, light, 0.25, model="blend")[0, 0]
     array([75, 75, 75], dtype=uint8)
-    >>> [frame.shape for frame in midframe.between(dark, light, [0.25, 0.5, 0.75])]
-    [(64, 96, 3), (64, 96, 3), (64, 96, 3)]
+    >>> len(midframe.between(dark, light, [0.25, 0.5, 0.75]))
+    3
     """
     import torch
 

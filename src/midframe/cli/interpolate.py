@@ -68,7 +68,7 @@ def interpolate(
 
     with make_reporter(progress, quiet=quiet, summary=summary) as reporter:
         try:
-            with _terminable():
+            with terminable():
                 gc.disable()  # torch makes half a million objects that live as long as the process
                 from midframe.engine.run import run  # takes a second or two, in which a signal may come
 
@@ -76,9 +76,14 @@ def interpolate(
                 gc.enable()
                 result = run(job, reporter)
         except KeyboardInterrupt as stop:
-            what, code = ("Terminated", 128 + stop.number) if isinstance(stop, Terminated) else ("Interrupted", 130)
+            what, code = name_stop(stop)
             raise InterruptedJob(describe_stop(job, reporter.at, what), code) from None
         reporter.finish(result)
+
+
+def name_stop(stop: KeyboardInterrupt) -> tuple[str, int]:
+    """What stopped a job, in a word, and the exit code for it."""
+    return ("Terminated", 128 + stop.number) if isinstance(stop, Terminated) else ("Interrupted", 130)
 
 
 def describe_stop(job: InterpolateJob, at: tuple[int, int] | None, what: str) -> str:
@@ -90,7 +95,7 @@ def describe_stop(job: InterpolateJob, at: tuple[int, int] | None, what: str) ->
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
+def terminable() -> Iterator[None]:
     """Let SIGTERM and SIGHUP raise `Terminated` for a while, unless they are ignored (nohup)."""
 
     def stop(number: int, frame: FrameType | None) -> None:

@@ -20,15 +20,20 @@ from midframe.cli.bench import bench
 from midframe.cli.check import EXAMPLES as check_examples
 from midframe.cli.check import JOB_OPTIONS as check_options
 from midframe.cli.check import check
+from midframe.cli.data import data
 from midframe.cli.info import EXAMPLES as info_examples
 from midframe.cli.info import JOB_OPTIONS as info_options
 from midframe.cli.info import info
 from midframe.cli.interpolate import EXAMPLES, InterruptedJob, interpolate
 from midframe.cli.models import models
 from midframe.cli.options import job_options
+from midframe.cli.train import EVAL_EXAMPLES as eval_examples
+from midframe.cli.train import TRAIN_EXAMPLES as train_examples
+from midframe.cli.train import evaluate, train
 from midframe.cli.verify import EXAMPLES as verify_examples
 from midframe.cli.verify import JOB_OPTIONS as verify_options
 from midframe.cli.verify import verify
+from midframe.cli.weights import weights
 from midframe.errors import MemoryLimitError, MidframeError, OutputError
 
 EXIT_CODES = {
@@ -90,6 +95,10 @@ app.command()(models)
 app.command(epilog=check_examples)(job_options(check, check_options))
 app.command(epilog=verify_examples)(job_options(verify, verify_options))
 app.command(epilog=bench_examples)(bench)
+app.command(epilog=train_examples)(train)
+app.command(name="eval", epilog=eval_examples)(evaluate)
+app.add_typer(data)
+app.add_typer(weights)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
