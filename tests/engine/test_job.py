@@ -16,9 +16,11 @@ import av
 import clips
 import numpy as np
 import pytest
+import torch
 from audio_offset import measure_offsets
 from corpus import names
 from decoded import read_planes, same
+from safetensors.torch import save_file
 
 from midframe.engine import work as engine_work
 from midframe.engine.job import InterpolateJob, Note, Progress, Started
@@ -28,9 +30,11 @@ from midframe.errors import (
     DamagedError,
     InputError,
     MidframeError,
+    ModelError,
     OutputError,
     UsageError,
 )
+from midframe.models.load import build
 from midframe.video.probe import probe
 
 
@@ -537,6 +541,52 @@ def test_two_jobs_do_not_share_an_output(work, tmp_path):
 
     work(source, on_event=second)
     assert seen
+
+
+# ---- weights ------------------------------------------------------------------------------------------------------
+
+
+def save_weights(path, seed):
+    torch.manual_seed(seed)
+    save_file(build("ifrnet-s/tiny").state_dict(), path)
+    return str(path)
+
+
+def test_weights_of_ones_own_make_the_frames(work, tmp_path):
+    source = clips.write_clip(tmp_path / "in.mp4", clips.moving(4), 25)
+    films = []
+    for seed in (1, 2):
+        weights = save_weights(tmp_path / f"{seed}.safetensors", seed)
+        films.append(read_planes(work(source, f"{seed}.mkv", model="ifrnet-s/tiny", weights=weights).output))
+    assert all(same(films[0][2 * n][1], films[1][2 * n][1]) for n in range(4))
+    assert not any(same(films[0][2 * n + 1][1], films[1][2 * n + 1][1]) for n in range(3))
+
+
+def test_other_weights_are_another_job(tmp_path):
+    """What a stopped job has made with one file of weights is not gone on with once the file is another."""
+    weights = save_weights(tmp_path / "own.safetensors", 1)
+    source = str(clips.write_clip(tmp_path / "in.mp4", clips.moving(8), 25))
+    job = InterpolateJob(
+        input=source, output=str(tmp_path / "out.mkv"), model="ifrnet-s/tiny", weights=weights, segment=2
+    )
+
+    def stop(event):
+        if isinstance(event, Progress) and event.frames >= 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(job, stop)
+    save_weights(Path(weights), 2)
+    with pytest.raises(UsageError, match="weights"):
+        run(job)
+
+
+def test_weights_that_do_not_fit_are_refused_before_anything_is_made(work, tmp_path):
+    source = clips.write_clip(tmp_path / "in.mp4", clips.moving(4), 25)
+    weights = save_weights(tmp_path / "own.safetensors", 1)
+    refuse(work, tmp_path, ModelError, "does not fit", source, "out.mkv", model="rife-paper/tiny", weights=weights)
+    refuse(work, tmp_path, UsageError, "has no weights", source, "out.mkv", model="blend", weights=weights)
+    refuse(work, tmp_path, ModelError, "no such file", source, "out.mkv", model="ifrnet-s", weights="none.safetensors")
 
 
 # ---- pipes and folders -------------------------------------------------------------------------------------------

@@ -37,6 +37,9 @@ class InterpolateJob:
     model: str = option(
         "dis", "Model, with an optional variant: dis, dis/fast, phase, blend ... (see `midframe models`)."
     )
+    weights: str | None = option(
+        None, "Other weights for the model: a .safetensors file, or a name of `midframe weights list`."
+    )
     # time
     factor: str | None = option(
         None, "Output frames per source frame: 2, 2.5, 8, 5/2. Default 2 when neither --fps nor --slow is given."

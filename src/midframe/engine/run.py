@@ -6,6 +6,7 @@ Everything that can be refused is refused before the first frame is rendered. Th
 when it is whole and verified; until then the work lies in the journal's folder, and the same call goes on with it.
 """
 
+import hashlib
 import os
 import shutil
 import sys
@@ -26,7 +27,7 @@ from midframe.engine.pipeline import Setup, fit
 from midframe.engine.plan import Plan, make_plan, make_segments, output_rate, parse_rate
 from midframe.engine.spool import spool
 from midframe.errors import InputError, OutputError, UsageError, VerifyError
-from midframe.models.load import load
+from midframe.models.load import find_weights, load
 from midframe.video.mux import AudioMode, TimeMap, assemble
 from midframe.video.pixel import resolve
 from midframe.video.probe import VideoInfo, probe, scan
@@ -180,7 +181,7 @@ def prepare(
         times = read_cut_list(job.cut_list)
         cut_list = frozenset(gap for t in times if (gap := _gap_before(timeline, t)) is not None)
     setup = Setup(job, info, plan, tuple(make_segments(plan, job.segment)), settings, colour, output, cut_list)
-    fit(load(job.model), setup)  # refuse now what this model cannot do
+    fit(load(job.model, weights=job.weights), setup)  # refuse now what this model cannot do
     return setup
 
 
@@ -207,13 +208,15 @@ def _gap_before(timeline: Timeline, time: Fraction) -> int | None:
 def _fingerprint(setup: Setup) -> dict[str, object]:
     """All that the frames depend on. Two calls with equal fingerprints make the same file."""
     job = setup.job.as_dict()
-    for irrelevant in ("workers", "threads", "overwrite", "output", "write_cut_list"):
+    for irrelevant in ("workers", "threads", "overwrite", "output", "write_cut_list", "weights"):
         job.pop(irrelevant)
+    weights = find_weights(setup.job.model, setup.job.weights)
     source = Path(setup.info.path)
     stat = source.stat() if setup.job.input != "-" and source.exists() else None
     return {
         "midframe": midframe.__version__,
         **job,
+        "weights": None if weights is None else hashlib.sha256(weights.read_bytes()).hexdigest(),
         "source size": stat.st_size if stat else None,
         "source time": stat.st_mtime_ns if stat else None,
         "frames": setup.plan.count,

@@ -32,7 +32,8 @@ def load(name: str, device: str | torch.device = "cpu", *, weights: str | PathLi
         return model
     if not isinstance(model, torch.nn.Module):
         raise UsageError(f"{row.name} has no weights to load: leave out {weights}.")
-    path = _own_or_published(row, variant) if weights is None else locate(weights)
+    path = find_weights(name, weights)
+    assert path is not None
     try:
         model.load_state_dict(load_state(path, device=place))
     except RuntimeError as error:
@@ -58,6 +59,14 @@ def _build(row: System, variant: str, device: torch.device) -> Synthesizer:
     if isinstance(model, torch.nn.Module):
         model.to(device).eval()  # in place
     return model
+
+
+def find_weights(name: str, weights: str | PathLike[str] | None = None) -> Path | None:
+    """The file that `load(name, weights=weights)` reads, None if there is nothing to load. Raises as `load` does."""
+    row, variant = resolve(name)
+    if weights is None and not row.needs_weights:
+        return None
+    return _own_or_published(row, variant) if weights is None else locate(weights)
 
 
 def find_card(name: str) -> Weights:

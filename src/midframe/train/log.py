@@ -100,7 +100,8 @@ def plot_curve(rows: list[dict[str, str]], path: Path, title: str) -> None:
             panel.plot(steps, values, linewidth=1, marker="." if name != "loss" else "")
         panel.set(ylabel=name)
         panel.grid(alpha=0.3)
-    if any("loss" in row for row in rows):
+    losses = [float(row["loss"]) for row in rows if "loss" in row]
+    if losses and min(losses) > 0:  # a likelihood or a logarithm may be negative
         panels[0].set_yscale("log")
     panels[-1].set(xlabel="step")
     figure.suptitle(title)
