@@ -14,6 +14,7 @@ from midframe.engine.job import InterpolateJob
 COMMANDS = typer.main.get_command(app).commands
 FIELDS = {field.name: field for field in fields(InterpolateJob) if field.name not in ("input", "output")}
 TEXTS = {
+    "weights": "own.safetensors",
     "model": "blend", "factor": "2.5", "fps": "60000/1001", "slow": "4", "start_time": "1:02", "end_time": "1:05.5",
     "rate": "12", "cut_list": "a.csv", "write_cut_list": "b.csv", "codec": "ffv1", "preset": "slow",
     "pix_fmt": "yuv444p",
