@@ -34,7 +34,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midframe.errors import ContractError, UsageError
-from midframe.ops.dense_search import SEARCHES, Bytes, Floats, Preset, find_flows, find_luma, share_work
+from midframe.ops.dense_search import SEARCHES, Bytes, Floats, Preset, find_flows, find_luma
+from midframe.ops.threads import share_work
 from midframe.types import Contract, State
 
 

@@ -30,7 +30,8 @@ from torch import Tensor, nn
 
 from midframe.nn.layers import conv_prelu, resize
 from midframe.nn.pair import Time, check_pair, check_size, read_times
-from midframe.ops.dense_search import SEARCHES, Preset, find_flows, find_luma, share_work
+from midframe.ops.dense_search import SEARCHES, Preset, find_flows, find_luma
+from midframe.ops.threads import share_work
 from midframe.ops.warp import warp
 from midframe.types import Batch, Contract
 

@@ -7,18 +7,15 @@ must come out the same with one worker and with eight, so `find_flows` sets Open
 process. Work is shared by torch's number of threads instead (`share_work`), which does not show in the result.
 """
 
-import functools
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Final, Literal
 
 import cv2
 import numba
 import numpy as np
-import torch
 from numpy.typing import NDArray
+
+from midframe.ops.threads import share_work
 
 Preset = Literal["best", "balanced", "fast", "tiny"]
 Floats = NDArray[np.float32]
@@ -88,21 +85,6 @@ def find_flows(luma: Bytes, search: Search) -> Floats:
 
     share_work(find, count)
     return flows
-
-
-def share_work(work: Callable[[int, int], None], count: int) -> None:
-    """Call `work(first, stop)` for parts of 0 … count, side by side on as many threads as torch is allowed."""
-    threads = min(torch.get_num_threads(), count)
-    borders = [count * k // threads for k in range(threads + 1)]
-    others = [_pool().submit(work, a, b) for a, b in pairwise(borders[1:])]
-    work(borders[0], borders[1])
-    for other in others:
-        other.result()
-
-
-@functools.cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(thread_name_prefix="midframe-dis")
 
 
 # Float constants are wrapped, because a plain one makes everything it touches float64, which halves the width of the

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midframe.errors import ContractError
+from midframe.ops.cubic import sample_cubic
 
 Border = Literal["clamp", "zero"]
 Kernel = Literal["bilinear", "bicubic"]
@@ -38,6 +39,10 @@ def warp(
             f"warp: an image of {tuple(image.shape)} needs a flow of {(batch, 2, height, width)}, got "
             f"{tuple(flow.shape)}."
         )
+    wanted = torch.is_grad_enabled() and (image.requires_grad or flow.requires_grad)
+    if kernel == "bicubic" and border == "clamp" and not wanted and image.is_cpu and image.dtype != torch.float64:
+        planes = (value.detach().float().contiguous().numpy() for value in (image, flow))
+        return torch.from_numpy(sample_cubic(*planes)).to(image.dtype)
     exact = torch.float64 if image.dtype == torch.float64 else torch.float32
     columns = torch.arange(width, dtype=exact, device=image.device)
     rows = torch.arange(height, dtype=exact, device=image.device)
