@@ -1,6 +1,7 @@
 """midnet before any training is a classical method that works; trained, it learns without leaving that behind."""
 
-import numpy as np
+from dataclasses import replace
+
 import pytest
 import torch
 from networks import count, moving_batch, train_a_little
@@ -9,6 +10,7 @@ from midframe.errors import ContractError
 from midframe.metrics.psnr import psnr
 from midframe.models.catalogue import find
 from midframe.models.midnet import GRID, Midnet, carry, find_hidden, in_pairs, swap
+from midframe.ops.dense_search import search_pairs
 
 TINY = dict(find("midnet").variants["tiny"])
 
@@ -59,20 +61,13 @@ def test_members_of_a_batch_do_not_touch_each_other(net):
     torch.testing.assert_close(both, alone, atol=1e-5, rtol=0)
 
 
-def test_several_searches_take_turns():
-    frames, _ = shifted(4)
-    both = Midnet(**{**TINY, "flow": ("tiny", "fast")}).find_flow(torch.cat([frames, frames]))
-    singly = [Midnet(**{**TINY, "flow": one}).find_flow(frames)[0] for one in ("tiny", "fast")]
-    assert torch.equal(both, torch.stack(singly))
-
-
-@pytest.mark.parametrize("preset", ["best", "balanced", "fast", "tiny"])
-def test_flow_is_in_points_of_the_grid(preset):
-    frames, _ = shifted(4)
-    flow = Midnet(**{**TINY, "flow": preset}).find_flow(frames)
-    assert flow.shape == (1, 2, 2, 96 // GRID, 96 // GRID)
-    middle = flow[0, :, :, 6:-6, 6:-6].mean((2, 3))
-    np.testing.assert_allclose(middle, [[-8 / GRID, 0], [8 / GRID, 0]], atol=0.15)
+def test_flow_beside_the_batch_is_taken():
+    torch.manual_seed(0)
+    model, batch = Midnet(**TINY), moving_batch()
+    plain = model.loss(batch)["loss"]
+    found = search_pairs(batch.frames, model.search, grid=GRID)
+    assert torch.equal(plain, model.loss(replace(batch, labels={"searched": found}))["loss"])
+    assert not torch.equal(plain, model.loss(replace(batch, labels={"searched": found + 1}))["loss"])
 
 
 def test_a_flow_is_carried_along_itself():

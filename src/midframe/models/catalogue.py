@@ -86,7 +86,6 @@ SYSTEMS: tuple[System, ...] = (
             "base": {},
             "fast": {"flow": "fast"},
             "best": {"flow": "best"},
-            "mixed": {"flow": ("balanced", "fast")},  # for training: the same weights serve all three
             "tiny": {"flow": "tiny", "first": 4, "width": 8, "hidden": 8, "deep": 8, "context": 4, "decide": 8},
         },
         params=333_124,

@@ -22,7 +22,6 @@ mean of both candidates: Δ, residual are 0.
 
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -30,8 +29,7 @@ from torch import Tensor, nn
 
 from midframe.nn.layers import conv_prelu, resize
 from midframe.nn.pair import Time, check_pair, check_size, read_times
-from midframe.ops.dense_search import SEARCHES, Preset, find_flows, find_luma
-from midframe.ops.threads import share_work
+from midframe.ops.dense_search import SEARCHES, Preset, search_pairs
 from midframe.ops.warp import warp
 from midframe.types import Batch, Contract
 
@@ -96,7 +94,7 @@ class Decide(nn.Module):
 class Midnet(nn.Module):
     """Synthesizer for any 0 < t < 1 between two frames.
 
-    flow     preset of `dis` that finds the flow; of several each member of a batch takes the next, for training
+    flow     preset of `dis` that finds the flow
     first, width   channels of the encoder at 1/2 and 1/4
     hidden, deep   of the refinement at 1/8 and 1/16
     context  what the refinement hands on for each point, beside `keep` channels of the features as they are
@@ -110,7 +108,7 @@ class Midnet(nn.Module):
     def __init__(
         self,
         *,
-        flow: Preset | tuple[Preset, ...] = "balanced",
+        flow: Preset = "balanced",
         first: int = 16,
         width: int = 32,
         hidden: int = 48,
@@ -122,7 +120,7 @@ class Midnet(nn.Module):
         merge: int = 24,
     ) -> None:
         super().__init__()
-        self.searches = [SEARCHES[one] for one in ((flow,) if isinstance(flow, str) else flow)]
+        self.search = SEARCHES[flow]
         self.feature = feature
         self.encoder = Encoder(first, width)
         self.refine = Refine(2 * width + 7, hidden, deep, 2 + context)
@@ -139,7 +137,9 @@ class Midnet(nn.Module):
     def prepare(self, frames: Float[Tensor, "b 2 3 h w"], generator: torch.Generator | None = None) -> dict[str, Any]:
         """Flow both ways and contexts. Raises ContractError if the frames are not two, or of another size."""
         check_pair("midnet", frames, self.contract)
-        found = self.find_flow(frames)
+        return self._prepare(frames, search_pairs(frames, self.search, grid=GRID))
+
+    def _prepare(self, frames: Tensor, found: Float[Tensor, "b 2 2 h4 w4"]) -> dict[str, Any]:
         images = frames.flatten(0, 1)
         features = self.encoder(images - GREY)
         colours = F.avg_pool2d(images, GRID) - GREY
@@ -154,27 +154,6 @@ class Midnet(nn.Module):
             "flow": in_pairs(flow),
             "context": in_pairs(torch.cat([out[:, 2:], colours, hidden], 1)),
         }
-
-    def find_flow(self, frames: Float[Tensor, "b 2 3 h w"]) -> Float[Tensor, "b 2 2 h4 w4"]:
-        """flow01 and flow10 by dense inverse search on the CPU, in points of the grid."""
-        images = frames.detach().to("cpu", torch.float32).contiguous().numpy()
-        height, width = images.shape[-2:]
-        flows = torch.empty(len(images), 2, 2, height // GRID, width // GRID)
-        for turn, search in enumerate(self.searches):
-            some = images[turn :: len(self.searches)].reshape(-1, 3, height, width)
-            if not len(some):
-                continue
-            luma = np.empty((len(some), height >> search.luma, width >> search.luma), np.uint8)
-
-            def fill(first: int, stop: int, some: Any = some, luma: Any = luma, reduce: int = search.luma) -> None:
-                for k in range(first, stop):
-                    luma[k] = find_luma(some[k], reduce)
-
-            share_work(fill, len(some))
-            flow = torch.from_numpy(find_flows(luma, search)).permute(0, 3, 1, 2)
-            ratio = GRID >> search.luma
-            flows[turn :: len(self.searches)] = in_pairs(F.avg_pool2d(flow, ratio) / ratio)
-        return flows.to(frames.device)
 
     def render(self, state: dict[str, Any], t: Time, size: tuple[int, int] | None = None) -> Float[Tensor, "b 3 h w"]:
         """The frame at t, not clamped. Raises ContractError unless 0 < t < 1 and `size` is the frames'."""
@@ -223,9 +202,14 @@ class Midnet(nn.Module):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Logarithm of the error of the answer, and half of that of the merge without its residual.
 
-        Returns "loss" and its parts. Raises ContractError if the frames are not two.
+        Takes the flow that `midframe.data.searched` has put beside the batch, or searches. Returns "loss" and its
+        parts. Raises ContractError if the frames are not two.
         """
-        state = self.prepare(batch.frames)
+        check_pair("midnet", batch.frames, self.contract)
+        found = batch.labels.get("searched")
+        if found is None:
+            found = search_pairs(batch.frames, self.search, grid=GRID)
+        state = self._prepare(batch.frames, found)
         count = batch.targets.shape[1]
         if count > 1:
             state = {name: value.repeat_interleave(count, 0) for name, value in state.items()}

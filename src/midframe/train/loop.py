@@ -256,11 +256,16 @@ def _over(budget: float | None, began: float, device: torch.device) -> bool:
 
 
 class _Batches:
-    """Draws batches by step number; on a CPU the next one is drawn in a thread while the current one is learnt from."""
+    """Draws batches by step number, the next one in a thread while the current one is learnt from.
+
+    On a GPU the thread has a stream of its own, so that what it asks of the GPU, and its waiting for an answer, holds
+    up nothing.
+    """
 
     def __init__(self, recipe: Recipe, source: Source, device: torch.device, rank: int, world: int) -> None:
         self._recipe, self._source, self._device = recipe, source, device
         self._rank, self._world = rank, world
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="midframe-batches")
         self._next: tuple[int, Future[Batch]] | None = None
 
@@ -271,21 +276,32 @@ class _Batches:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def take(self, step: int) -> Batch:
-        if self._device.type != "cpu":
-            return self._draw(step)
-        current = self._next[1] if self._next is not None and self._next[0] == step else None
-        batch = current.result() if current is not None else self._draw(step)
+        if self._next is None or self._next[0] != step:
+            self._next = (step, self._pool.submit(self._draw, step))
+        batch = self._next[1].result()
         self._next = (step + 1, self._pool.submit(self._draw, step + 1))
+        if self._stream is not None:
+            here = torch.cuda.current_stream(self._device)
+            for tensor in _tensors(batch):
+                tensor.record_stream(here)  # its memory is not given to the next batch while this step uses it
         return batch
 
     def _draw(self, step: int) -> Batch:
         generator = torch.Generator()
         number = (self._recipe.seed * 1_000_003 + step) * 4099 + self._rank
         generator.manual_seed(number % (1 << 63))
-        batch = self._source.sample(generator, self._recipe.data.batch // self._world)
-        moved = {f.name: getattr(batch, f.name) for f in fields(batch) if f.name != "labels"}
-        labels = {name: value.to(self._device) for name, value in batch.labels.items()}
-        return Batch(**{name: value.to(self._device) for name, value in moved.items()}, labels=labels)
+        with torch.cuda.stream(self._stream) if self._stream is not None else nullcontext():
+            batch = self._source.sample(generator, self._recipe.data.batch // self._world)
+            moved = {f.name: getattr(batch, f.name) for f in fields(batch) if f.name != "labels"}
+            labels = {name: value.to(self._device) for name, value in batch.labels.items()}
+            batch = Batch(**{name: value.to(self._device) for name, value in moved.items()}, labels=labels)
+        if self._stream is not None:
+            self._stream.synchronize()  # waits in this thread only
+        return batch
+
+
+def _tensors(batch: Batch) -> list[Tensor]:
+    return [batch.frames, batch.times, batch.targets, batch.target_times, *batch.labels.values()]
 
 
 class _Meter:

@@ -22,6 +22,7 @@ class DataRecipe:
     power      windows are drawn with a weight of motion^power; 0: all alike
     brightness gain drawn from 1 ± this
     synthetic  share of samples drawn from moving photographs instead of clips, 0…1
+    search     presets of dense inverse search, in turns, whose flow goes beside the frames: for systems that refine it
     flow       labels of exact flow with the synthetic samples: for losses that use them
     """
 
@@ -34,6 +35,7 @@ class DataRecipe:
     power: float = 1.0
     brightness: float = 0.0
     synthetic: float = 0.0
+    search: tuple[str, ...] = ()
     flow: bool = False
 
 
@@ -126,7 +128,7 @@ def _part(kind: Any, values: dict[str, Any], where: str) -> Any:
         if isinstance(default, tuple):
             if not isinstance(value, list):
                 raise UsageError(f"{where} {key} = {value!r}: give a list such as {list(default)}.")
-            values[key] = tuple(_plain(one, default[0], f"{where} {key}") for one in value)
+            values[key] = tuple(_plain(one, default[0] if default else "", f"{where} {key}") for one in value)
         elif known[key].default_factory is MISSING:  # those with one are the sections, which are read already
             values[key] = _plain(value, "" if default is MISSING else default, f"{where} {key}")
     return kind(**values)
