@@ -26,15 +26,15 @@ def draw(source, count):
 def test_presets_take_turns(count):
     batch = draw(Searched(Noise(), ["tiny", "fast"]), count)
     found = batch.labels["searched"]
-    assert found.shape == (count, 2, 2, 16, 16) and batch.labels["own"] == 1
+    assert found.shape == (count, 2, 2, 32, 32) and batch.labels["own"] == 1
     for k in range(count):
-        alone = search_pairs(batch.frames[k : k + 1], SEARCHES[("tiny", "fast")[k % 2]], grid=4)
+        alone = search_pairs(batch.frames[k : k + 1], SEARCHES[("tiny", "fast")[k % 2]], grid=2)
         assert torch.equal(found[k : k + 1], alone)
 
 
 def test_of_four_frames_the_middle_ones_count():
     batch = draw(Searched(Noise(4), ["fast"]), 2)
-    assert torch.equal(batch.labels["searched"], search_pairs(batch.frames[:, 1:3], SEARCHES["fast"], grid=4))
+    assert torch.equal(batch.labels["searched"], search_pairs(batch.frames[:, 1:3], SEARCHES["fast"], grid=2))
 
 
 @pytest.mark.parametrize("presets", [[], ["fast", "quick"]])

@@ -9,7 +9,7 @@ from networks import count, moving_batch, train_a_little
 from midframe.errors import ContractError
 from midframe.metrics.psnr import psnr
 from midframe.models.catalogue import find
-from midframe.models.midnet import GRID, Midnet, carry, find_hidden, in_pairs, swap
+from midframe.models.midnet import FINE, Midnet, carry, find_hidden, in_pairs, swap
 from midframe.ops.dense_search import search_pairs
 
 TINY = dict(find("midnet").variants["tiny"])
@@ -65,7 +65,7 @@ def test_flow_beside_the_batch_is_taken():
     torch.manual_seed(0)
     model, batch = Midnet(**TINY), moving_batch()
     plain = model.loss(batch)["loss"]
-    found = search_pairs(batch.frames, model.search, grid=GRID)
+    found = search_pairs(batch.frames, model.search, grid=FINE)
     assert torch.equal(plain, model.loss(replace(batch, labels={"searched": found}))["loss"])
     assert not torch.equal(plain, model.loss(replace(batch, labels={"searched": found + 1}))["loss"])
 

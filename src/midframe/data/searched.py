@@ -10,13 +10,13 @@ from midframe.errors import UsageError
 from midframe.ops.dense_search import SEARCHES, search_pairs
 from midframe.types import Batch
 
-GRID = 4
+GRID = 2
 
 
 class Searched:
     """A `Source` that adds the label "searched": flow01 and flow10 between the two frames around the gap.
 
-    B 2 2 h w with h = H/4, (dx, dy) in points of that grid. Of several presets each member of a batch takes the next,
+    B 2 2 h w with h = H/2, (dx, dy) in points of that grid. Of several presets each member of a batch takes the next,
     so that one set of weights learns to live with all of them.
 
     Raises UsageError for a preset that there is not.
@@ -33,7 +33,7 @@ class Searched:
         self.searches = tuple(known[name] for name in presets)
 
     def sample(self, generator: torch.Generator, count: int) -> Batch:
-        """`count` samples. Raises ContractError if height and width are not multiples of 4."""
+        """`count` samples. Raises ContractError if height and width are not multiples of 2."""
         batch = self.source.sample(generator, count)
         middle = batch.frames.shape[1] // 2
         pairs = batch.frames[:, middle - 1 : middle + 1]

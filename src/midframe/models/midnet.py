@@ -6,18 +6,19 @@ motions carried to t and a soft choice as in `dis`; the merge at half size on pi
 nothing (Shi et al., CVPR 2016, sub-pixel convolution).
 
     prepare, once for each pair                                                                   at
-      flow01, flow10 = DIS of the luma at half size, averaged to the grid                         1/4
+      flow01, flow10 = DIS of the luma                                                        1/2 and 1/4
       f0, f1 = encoder(I0), encoder(I1)                                                           1/2, 1/4
       for each direction, same weights: flow += Δ, context = refine(f, w(f'), flow, w(flow')+flow)  1/4 … 1/16
     render, for each t
-      m_a, m_b = flow01, −flow10 carried to t; contexts sampled along both                        1/4
+      m_a, m_b = flow01, −flow10 carried to t                                                 1/2 and 1/4
+      contexts sampled along both                                                                 1/4
       choice, ΔF0, ΔF1, feature = decide(contexts, m_a, m_b, t)                                   1/8 … 1/2
       w(I0), w(I1): one warp each, float32                                                        1
       mask, residual = join(w(I0), w(I1), feature)                                                1/2, laid out to 1
       σ(mask)·w(I0) + (1 − σ(mask))·w(I1) + residual
 
-Flow: (dx, dy); in pixels of the grid it is on. Nothing is clamped. At initialisation the network is `dis` with the
-mean of both candidates: Δ, residual are 0.
+Flow: (dx, dy); in points of the grid it is on. Nothing is clamped. At initialisation Δ and the residual are 0, and
+choice and mask are what the formulas of `dis` say, to whose logits the networks add.
 """
 
 from typing import Any
@@ -33,7 +34,7 @@ from midframe.ops.dense_search import SEARCHES, Preset, search_pairs
 from midframe.ops.warp import warp
 from midframe.types import Batch, Contract
 
-GRID = 4  # of flow and context: a quarter of the picture
+GRID, FINE = 4, 2  # the networks work at 1/4; motion keeps the detail that the search has found at 1/2
 CARRY = 3  # steps that carry a flow to t
 # Of `dis`, in points of the grid: see there.
 HIDDEN, HIDDEN_SHARE, HIDDEN_COST = 64.0 / GRID**2, 0.01, 5.0
@@ -100,7 +101,7 @@ class Midnet(nn.Module):
     context  what the refinement hands on for each point, beside `keep` channels of the features as they are
     side, feature, merge  of the decision at 1/4, of what it hands on at 1/2, and of the merge there
 
-    The state is {"frames": B 2 3 H W, "flow": B 2 2 h w, "context": B 2 c h w} with h = H/4.
+    The state is {"frames": B 2 3 H W, "fine": B 2 2 2h 2w, "flow": B 2 2 h w, "context": B 2 c h w} with h = H/4.
     """
 
     contract = Contract(multiple=16, minimum=32)
@@ -137,21 +138,24 @@ class Midnet(nn.Module):
     def prepare(self, frames: Float[Tensor, "b 2 3 h w"], generator: torch.Generator | None = None) -> dict[str, Any]:
         """Flow both ways and contexts. Raises ContractError if the frames are not two, or of another size."""
         check_pair("midnet", frames, self.contract)
-        return self._prepare(frames, search_pairs(frames, self.search, grid=GRID))
+        return self._prepare(frames, search_pairs(frames, self.search, grid=FINE))
 
-    def _prepare(self, frames: Tensor, found: Float[Tensor, "b 2 2 h4 w4"]) -> dict[str, Any]:
+    def _prepare(self, frames: Tensor, found: Float[Tensor, "b 2 2 h2 w2"]) -> dict[str, Any]:
         images = frames.flatten(0, 1)
         features = self.encoder(images - GREY)
         colours = F.avg_pool2d(images, GRID) - GREY
-        flow = found.flatten(0, 1)
+        fine = found.flatten(0, 1)
+        flow = F.avg_pool2d(fine, 2) / 2
         seen = warp(torch.cat([swap(features), swap(colours), swap(flow)], 1), flow)
         cues = torch.cat([(colours - seen[:, -5:-2]).abs(), FLOW_UNIT * flow, FLOW_UNIT * (flow + seen[:, -2:])], 1)
         out = self.refine(torch.cat([features, seen[:, :-5], cues], 1))
-        flow = flow + STEP * out[:, :2].float()
+        step = STEP * out[:, :2].float()
+        flow, fine = flow + step, fine + 2 * resize(step, 2)
         hidden = find_hidden(flow, swap(flow))
         return {
             "frames": frames,
             "flow": in_pairs(flow),
+            "fine": in_pairs(fine),
             "context": in_pairs(torch.cat([out[:, 2:], colours, hidden], 1)),
         }
 
@@ -179,11 +183,11 @@ class Midnet(nn.Module):
         costs = F.avg_pool2d(F.pad(cost_b - cost_a, (2, 2, 2, 2), mode="replicate"), 5, 1)
         share_a = torch.log(rest / t) + favour(towards, t) - torch.log(1 - hidden_a.clamp(0, 0.99))
         share_b = torch.log(rest / t) + favour(back, t) + torch.log(1 - hidden_b.clamp(0, 0.99))
-        motions = torch.cat([2 * motions, SHARPNESS * costs, share_a, share_b], 1)
-        motions = resize(motions, 2)
-        choice = torch.sigmoid(motions[:, 4:5] + out[:, 4:5])
-        share = motions[:, 6:7] + choice * (motions[:, 5:6] - motions[:, 6:7])
-        motion = motions[:, 2:4] + choice * (motions[:, :2] - motions[:, 2:4])
+        logits = resize(torch.cat([SHARPNESS * costs, share_a, share_b], 1), 2)
+        choice = torch.sigmoid(logits[:, :1] + out[:, 4:5])
+        share = logits[:, 2:] + choice * (logits[:, 1:2] - logits[:, 2:])
+        towards, back = carry(state["fine"][:, 0], t), -carry(state["fine"][:, 1], rest)
+        motion = back + choice * (towards - back)
         flow0, flow1 = STEP * out[:, :2] - t * motion, STEP * out[:, 2:4] + rest * motion
         large = resize(torch.cat([2 * flow0, 2 * flow1, share], 1), 2)
         warped0, warped1 = (
@@ -208,7 +212,7 @@ class Midnet(nn.Module):
         check_pair("midnet", batch.frames, self.contract)
         found = batch.labels.get("searched")
         if found is None:
-            found = search_pairs(batch.frames, self.search, grid=GRID)
+            found = search_pairs(batch.frames, self.search, grid=FINE)
         state = self._prepare(batch.frames, found)
         count = batch.targets.shape[1]
         if count > 1:
