@@ -136,6 +136,22 @@ _VSRIFE1 = Wheel(
 )
 
 CARDS: tuple[Weights, ...] = (
+    Weights(
+        name="midnet/clips",
+        system="midnet",
+        variants=("base", "fast", "best"),
+        file="midnet-clips.safetensors",
+        bytes=670888,
+        sha256="b6c03404191105f3c642da44f15c2adaffbe05189a1c38f833f13a528147c812",
+        licence="LicenseRef-midframe-research",
+        source="midframe",
+        data=(
+            "146 short video clips of mixed, mostly unstated licences, compressed, at most 640 pixels wide",
+            "synthetic motion of photographs of mixed licences",
+        ),
+        recipe="midnet-cpu",
+        metrics={"middlebury-other/psnr": 35.11, "middlebury-other/ssim": 0.9549},
+    ),
     _released(
         "4.26",
         Wheel(

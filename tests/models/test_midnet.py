@@ -9,6 +9,7 @@ from networks import count, moving_batch, train_a_little
 from midframe.errors import ContractError
 from midframe.metrics.psnr import psnr
 from midframe.models.catalogue import find
+from midframe.models.load import load
 from midframe.models.midnet import FINE, Midnet, carry, find_hidden, in_pairs, swap
 from midframe.ops.dense_search import search_pairs
 
@@ -122,3 +123,13 @@ def test_mistakes_are_named(net):
         net.render(state, 1.0)
     with pytest.raises(ContractError, match="keeps the size"):
         net.render(state, 0.5, (32, 32))
+
+
+@pytest.mark.parametrize("variant", ["base", "fast", "best"])
+def test_the_weights_that_come_along_follow_motion(variant):
+    model = load(f"midnet/{variant}")
+    frames, truth = shifted(4)
+    with torch.no_grad():
+        made = model.render(model.prepare(frames), 0.5)
+    inner = (slice(None), slice(None), slice(16, -16), slice(16, -16))
+    assert psnr(made[inner][0], truth[inner][0]) > psnr(frames.mean(1)[inner][0], truth[inner][0]) + 6

@@ -89,7 +89,8 @@ SYSTEMS: tuple[System, ...] = (
             "tiny": {"flow": "tiny", "first": 4, "width": 8, "hidden": 8, "deep": 8, "context": 4, "decide": 8},
         },
         params=333_124,
-        weights="none",
+        weights="bundled",
+        cards=("midnet/clips",),
     ),
     System(
         "dis",
