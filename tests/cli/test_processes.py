@@ -32,7 +32,7 @@ def test_import_help_catalogue_and_mistakes_load_nothing_heavy():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_a_stopped_job_says_how_to_go_on_and_goes_on(tmp_path):
-    clips.write_clip(tmp_path / "in.mp4", clips.moving(40), 25)
+    clips.write_clip(tmp_path / "in.mp4", clips.moving(80), 25)
     command = [
         *MIDFRAME, "interpolate", "in.mp4", "-o", "out.mkv", "--codec", "ffv1", "--model", "blend", "--factor", "10",
         "--segment", "4", "--progress", "json",
@@ -56,7 +56,7 @@ def test_a_stopped_job_says_how_to_go_on_and_goes_on(tmp_path):
             assert process.stdout.read() == ""
             assert process.wait(60) == code
         assert message.startswith(f"midframe: error: {word} at ")
-        assert message.endswith(" of 400 frames. Run the same command again to go on.")
+        assert message.endswith(" of 800 frames. Run the same command again to go on.")
         assert not (tmp_path / "out.mkv").exists()
 
     done = segments()

@@ -96,7 +96,7 @@ def test_it_stops_when_its_time_is_up_and_can_go_on(tmp_path):
     first = train(endless, Mixer(), Averages(), tmp_path, budget=0.3)
     assert not first.finished and 0 < first.step < 10**6
     second = train(endless, Mixer(), Averages(), tmp_path, budget=0.3, resume=True)
-    assert second.step > first.step and second.seconds > first.seconds
+    assert second.step > first.step and second.seconds > 0.6  # both runs count
 
 
 def test_a_folder_with_a_training_is_not_overwritten(tmp_path):
