@@ -64,7 +64,7 @@ def test_a_stopped_job_says_how_to_go_on_and_goes_on(tmp_path):
     events = [json.loads(line) for line in again.stderr.splitlines()]
     assert (again.returncode, again.stdout) == (0, "")
     assert (events[0]["event"], events[0]["resumed_segments"]) == ("started", done) and done >= 2
-    assert (events[-1]["event"], events[-1]["frames"]) == ("result", 400)
+    assert (events[-1]["event"], events[-1]["frames"]) == ("result", 800)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mkv"]
 
 
