@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 from midframe.bench.quality import Record
 from midframe.bench.speed import Cost
 from midframe.errors import InputError, OutputError
+from midframe.files import replacing
 
 T = TypeVar("T", Record, Cost)
 
@@ -28,11 +28,10 @@ def write_results(path: Path, results: Sequence[Record] | Sequence[Cost]) -> Non
     """All at once: a broken run leaves the file as it was. Raises OutputError if it cannot be written."""
     lines = [json.dumps(dataclasses.asdict(one), ensure_ascii=False, separators=(",", ":")) for one in results]
     text = "[\n" + ",\n".join(lines) + "\n]\n"
-    part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
+        with replacing(path) as file:
+            file.write(text.encode())
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror}); choose another --output.") from error
 

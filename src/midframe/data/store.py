@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from midframe.errors import DamagedError, InputError, MemoryLimitError, OutputError
+from midframe.files import replacing
 
 FORMAT, VERSION = "midframe-store", 1
 HEADER = 64
@@ -238,7 +239,8 @@ class StoreWriter:
         self._file.seek(end)
         self._end = end - HEADER
         kept = [json.dumps({"id": self._identity, "version": VERSION}), *(json.dumps(asdict(c)) for c in self.clips)]
-        _write_text(journal, "\n".join(kept) + "\n")
+        with replacing(journal) as file:
+            file.write(("\n".join(kept) + "\n").encode())
 
     def add(self, frame: UInt8[np.ndarray, "h w 3"]) -> None:
         """Append one frame of the clip that `close_clip` will name."""
@@ -274,7 +276,8 @@ class StoreWriter:
             "settings": self._settings,
             "clips": [asdict(clip) for clip in self.clips],
         }
-        _write_text(self._partial / "index.json", json.dumps(content, ensure_ascii=False))
+        with replacing(self._partial / "index.json") as file:
+            file.write(json.dumps(content, ensure_ascii=False).encode())
         (self._partial / "journal.jsonl").unlink()
         os.replace(self._partial, self.path)
 
@@ -295,12 +298,3 @@ def _read_clip(entry: Mapping[str, Any]) -> PackedClip:
     if not whole or clip.shots[:1] != (0,) or min(clip.height, clip.width, clip.frames) < 1:
         raise ValueError(f"clip {clip.name}: its lists do not fit its {clip.frames} frames")
     return clip
-
-
-def _write_text(path: Path, text: str) -> None:
-    scratch = path.with_name(path.name + ".new")
-    with open(scratch, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(scratch, path)

@@ -15,6 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from midframe.errors import OutputError, UsageError
+from midframe.files import replacing, sync_folder
 
 SPOOL = "stdin.nut"
 
@@ -89,7 +90,8 @@ class Journal:
                     "Give the same settings to go on, or --overwrite to start again."
                 )
         self.clear()
-        write_durably(path, json.dumps(fingerprint, indent=1))
+        with replacing(path) as file:
+            file.write(json.dumps(fingerprint, indent=1).encode())
         return {}
 
     def segment_path(self, number: int) -> Path:
@@ -104,7 +106,7 @@ class Journal:
         with open(part, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(part, self.segment_path(record.number))
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
         with open(self._lines, "a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(record)) + "\n")
             file.flush()
@@ -142,29 +144,9 @@ class Journal:
         for leftover in self.folder.glob("*.part"):
             leftover.unlink()
         # Without the torn line: the next one would be appended to it.
-        write_durably(self._lines, "".join(json.dumps(asdict(record)) + "\n" for record in done.values()))
+        with replacing(self._lines) as file:
+            file.writelines((json.dumps(asdict(record)) + "\n").encode() for record in done.values())
         return done
-
-
-def write_durably(path: Path, text: str) -> None:
-    """Write a small file so that it is either there whole or not at all, also after a power cut."""
-    part = path.with_suffix(path.suffix + ".part")
-    with open(part, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":  # Windows cannot open a folder; its renames are journalled by NTFS
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

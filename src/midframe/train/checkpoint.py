@@ -1,6 +1,5 @@
 """Where a training stands, on disk: `last.pt`, written whole or not at all, and read without running pickled code."""
 
-import os
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from midframe.errors import InputError, UsageError
+from midframe.files import replacing
 
 NAME = "last.pt"
 
@@ -33,12 +33,8 @@ class Checkpoint:
 
 def save(folder: Path, point: Checkpoint) -> None:
     """Write the checkpoint durably in place of the one before."""
-    part = folder / (NAME + ".part")
-    with open(part, "wb") as file:
+    with replacing(folder / NAME) as file:
         torch.save({name: getattr(point, name) for name in Checkpoint.__slots__}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, folder / NAME)
 
 
 def load(folder: Path, recipe: dict[str, Any]) -> Checkpoint | None:

@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+
+from midframe.files import replacing
 
 CSV, CURVE = "log.csv", "curve.png"
 
@@ -62,12 +65,12 @@ class Log:
             self._board.close()
 
     def _rewrite(self) -> None:
-        part = self._path.with_suffix(".csv.part")
-        with open(part, "w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, self._columns or ["step"])
-            writer.writeheader()
-            writer.writerows(self._rows)
-        part.replace(self._path)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, self._columns or ["step"])
+        writer.writeheader()
+        writer.writerows(self._rows)
+        with replacing(self._path) as file:
+            file.write(text.getvalue().encode())
 
 
 def has_board() -> bool:

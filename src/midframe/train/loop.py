@@ -10,25 +10,25 @@ first process evaluates, logs and saves.
 """
 
 import copy
-import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from midframe.data.source import Source
 from midframe.errors import InputError, ModelError, UsageError
+from midframe.files import replacing
 from midframe.train import checkpoint
 from midframe.train.checkpoint import Checkpoint
 from midframe.train.log import Log, has_board
@@ -126,7 +126,8 @@ def train(
         average.updates = known.updates
         step, before, best = known.step, known.seconds, known.best
         tell(f"goes on at step {step} of {recipe.optim.steps}")
-    lossy: nn.Module = _Loss(model)
+    plain = _Loss(model)
+    lossy: nn.Module = plain
     if world > 1:
         lossy = nn.parallel.DistributedDataParallel(
             lossy, device_ids=[device.index] if device.index is not None else None
@@ -165,7 +166,9 @@ def train(
                 rate = rate_at(step, recipe.optim)
                 for group in optimiser.param_groups:
                     group["lr"] = rate
-                with meter.counting(step), _autocast(recipe, device):
+                if step == first:
+                    meter.count(plain, batch)
+                with _autocast(recipe, device):
                     parts = lossy(batch)
                     parts["loss"].backward()
                 norm = nn.utils.clip_grad_norm_(model.parameters(), recipe.optim.clip)
@@ -214,10 +217,10 @@ def train(
 
 def save_weights(state: Mapping[str, Tensor], path: Path, recipe: Recipe, step: int) -> None:
     """Weights as fp16 safetensors, written whole or not at all."""
-    part = path.with_suffix(".part")
     halves = {k: (v.half() if v.is_floating_point() else v).cpu().contiguous().clone() for k, v in state.items()}
-    save_file(halves, part, metadata={"system": recipe.system, "recipe": recipe.name, "step": str(step)})
-    os.replace(part, path)
+    metadata = {"system": recipe.system, "recipe": recipe.name, "step": str(step)}
+    with replacing(path) as file:
+        file.write(safetensors.torch.save(halves, metadata))
 
 
 class _Loss(nn.Module):
@@ -315,21 +318,22 @@ class _Meter:
     def reset(self) -> None:
         self._since, self._samples, self._waited = time.monotonic(), 0, 0.0
 
-    def waiting(self) -> "_Stopwatch":
-        return _Stopwatch(self)
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self._waited += time.monotonic() - began
 
-    def wait_for(self, seconds: float) -> None:
-        self._waited += seconds
+    def count(self, loss: nn.Module, batch: Batch) -> None:
+        """Counts the operations of a step, forward and backward, by taking one whose gradients are thrown away.
 
-    def counting(self, step: int) -> AbstractContextManager[Any]:
-        """Counts the operations of the first step it is asked for."""
-        del step
-        if self._flops or self._recipe.run.compile:
-            return nullcontext()
-        return _Flops(self)
-
-    def counted(self, flops: float) -> None:
-        self._flops = max(flops, 1.0)
+        `loss` is the module as it was before torch.compile, which hides its operations from the counter.
+        """
+        chance = torch.random.fork_rng([self._device] if self._device.type == "cuda" else [])
+        with chance, FlopCounterMode(display=False) as counter, _autocast(self._recipe, self._device):
+            loss(batch)["loss"].backward()
+        loss.zero_grad(set_to_none=True)
+        self._flops = float(counter.get_total_flops())
 
     def add(self, samples: int) -> None:
         self._samples += samples
@@ -345,29 +349,6 @@ class _Meter:
         )  # fmt: skip
         self.reset()
         return event
-
-
-class _Stopwatch:
-    def __init__(self, meter: _Meter) -> None:
-        self._meter = meter
-
-    def __enter__(self) -> None:
-        self._began = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        self._meter.wait_for(time.monotonic() - self._began)
-
-
-class _Flops:
-    def __init__(self, meter: _Meter) -> None:
-        self._meter, self._counter = meter, FlopCounterMode(display=False)
-
-    def __enter__(self) -> None:
-        self._counter.__enter__()  # type: ignore[no-untyped-call]
-
-    def __exit__(self, *error: Any) -> None:
-        self._counter.__exit__(*error)  # type: ignore[no-untyped-call]
-        self._meter.counted(float(self._counter.get_total_flops()))
 
 
 def _validate(
