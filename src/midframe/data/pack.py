@@ -241,6 +241,7 @@ def reduce(
 
 def measure_motion(before: UInt8[np.ndarray, "h w"], after: UInt8[np.ndarray, "h w"]) -> tuple[float, float]:
     """Mean and 95th percentile of the length of the flow between two grey pictures, pixels (OpenCV's DIS)."""
+    cv2.setNumThreads(1)  # what DIS finds depends on how many there are
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     flow = dis.calc(before, after, None)  # type: ignore[call-overload]
     length = np.hypot(flow[..., 0], flow[..., 1])

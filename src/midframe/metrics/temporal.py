@@ -176,6 +176,7 @@ def _farneback(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[n
 def _dis(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
     if min(first.shape) < 16:
         raise UsageError(f"DIS flow needs pictures of at least 16×16, got {first.shape} (H W).")
+    cv2.setNumThreads(1)  # what DIS finds depends on how many there are
     estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     return np.asarray(estimator.calc(first, second, None), np.float32)  # type: ignore[call-overload]
 
