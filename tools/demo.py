@@ -36,7 +36,7 @@ WINDOW = (288, 512)  # height and width of what it shows there
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clip", type=Path, help="a video of your own instead of the film")
-    parser.add_argument("--model", default="dis")
+    parser.add_argument("--model", default="midnet")
     parser.add_argument("--folder", type=Path, default=Path("demo"))
     parser.add_argument("--seconds", type=float, default=8.0, help="how much of --clip to take")
     parser.add_argument("--pictures", type=Path, help="also write the documentation's pictures into this folder")
@@ -82,7 +82,7 @@ def show_film(folder: Path, model: str, pictures: Path | None) -> None:
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)
         save_sheet(draw_sheet(sheets[0], cell_width=236), pictures / "contact_sheet.png", colours=200)
-        for name in ("blend", "phase", "dis"):
+        for name in ("blend", "phase", "dis", "midnet"):
             rows = model_rows(film, before, name)
             save_sheet(draw_sheet(rows, cell_width=236), pictures / f"{name}.png", colours=160)
 

@@ -81,18 +81,18 @@ def make_job(
 
 
 @overload
-def between(frame0: "NDArray[Any]", frame1: "NDArray[Any]", t: Time, *, model: str = "dis") -> "NDArray[Any]": ...
+def between(frame0: "NDArray[Any]", frame1: "NDArray[Any]", t: Time, *, model: str = "midnet") -> "NDArray[Any]": ...
 @overload
 def between(
-    frame0: "NDArray[Any]", frame1: "NDArray[Any]", t: Sequence[Time], *, model: str = "dis"
+    frame0: "NDArray[Any]", frame1: "NDArray[Any]", t: Sequence[Time], *, model: str = "midnet"
 ) -> "list[NDArray[Any]]": ...
 @overload
-def between(frame0: "Tensor", frame1: "Tensor", t: Time, *, model: str = "dis") -> "Tensor": ...
+def between(frame0: "Tensor", frame1: "Tensor", t: Time, *, model: str = "midnet") -> "Tensor": ...
 @overload
-def between(frame0: "Tensor", frame1: "Tensor", t: Sequence[Time], *, model: str = "dis") -> "list[Tensor]": ...
+def between(frame0: "Tensor", frame1: "Tensor", t: Sequence[Time], *, model: str = "midnet") -> "list[Tensor]": ...
 
 
-def between(frame0: Any, frame1: Any, t: Time | Sequence[Time], *, model: str = "dis") -> Any:
+def between(frame0: Any, frame1: Any, t: Time | Sequence[Time], *, model: str = "midnet") -> Any:
     """The frame, or frames, at time `t` between two frames.
 
     frame0, frame1  NumPy H W 3, RGB: uint8 in 0…255, uint16 in 0…65535 or floating point in [0, 1];

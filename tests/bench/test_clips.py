@@ -9,7 +9,7 @@ from stand_ins import Fade
 from tiny_networks import tiny_network
 
 from midframe.bench.between import as_tensor, for_factor, render_times
-from midframe.bench.clips import ValidationClips, cut_windows, evaluate_clips, make, perceived
+from midframe.bench.clips import ValidationClips, cut_windows, make, perceived
 from midframe.errors import ContractError, InputError, UsageError
 from midframe.metrics.psnr import psnr
 
@@ -30,7 +30,7 @@ def write_images(folder, frames):
 
 
 def test_a_model_that_is_right_scores_full_marks(tmp_path):
-    scores = evaluate_clips(Fade(), write_images(tmp_path / "ramp", ramp(9)))
+    scores = ValidationClips(write_images(tmp_path / "ramp", ramp(9))).score(Fade())
     assert scores.psnr == 100 and scores.lpips is None
     assert [(s.factor, s.index) for s in scores.frames] == [
         *((2, index) for index in (1, 3, 5, 7)),
@@ -110,7 +110,7 @@ def test_pictures_are_reduced_to_the_long_side(tmp_path):
 
 def test_lpips_is_the_mean_over_frames(tmp_path):
     frames, network = ramp(3), tiny_network("vgg")
-    scores = evaluate_clips(Fade(0.2), write_images(tmp_path / "ramp", frames), lpips=network)
+    scores = ValidationClips(write_images(tmp_path / "ramp", frames)).score(Fade(0.2), lpips=network)
     made = (as_tensor(frames[1]) + 0.2).clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).numpy()
     assert scores.lpips == pytest.approx(perceived(network, made, frames[1])) and scores.lpips > 0
     assert perceived(network, made, made) == 0

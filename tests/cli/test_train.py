@@ -9,12 +9,17 @@ import time
 
 import clips
 import pytest
+import torch
 from safetensors.torch import load_file
+from tiny_networks import tiny_network
 
 from midframe.cli.train import read_duration
 from midframe.data.pack import find_clips, pack
 from midframe.errors import UsageError
+from midframe.models.load import find_weights
+from midframe.ops import perception
 from midframe.train.log import read_rows
+from midframe.weights import load_state
 
 RECIPE = """
 system = "ifrnet-s/tiny"
@@ -45,6 +50,11 @@ def place(tmp_path_factory):
     (folder / "small.toml").write_text(RECIPE.format(steps=3))
     (folder / "endless.toml").write_text(RECIPE.format(steps=1_000_000))
     (folder / "blend.toml").write_text('system = "blend"')
+    midnet = RECIPE.format(steps=1).replace("ifrnet-s/tiny", "midnet/tiny").replace("flow = true", "")
+    (folder / "lpips.toml").write_text(midnet.replace("[optim]", "[optim]\nlpips = 1.0"))
+    (folder / "blind.toml").write_text(RECIPE.format(steps=1).replace("[optim]", "[optim]\nlpips = 1.0"))
+    (folder / "begun.toml").write_text('start = "midnet"\n' + midnet)
+    (folder / "astray.toml").write_text('start = "dis"\n' + midnet)
     return folder
 
 
@@ -117,6 +127,8 @@ def test_a_signal_leaves_a_checkpoint_and_says_how_to_go_on(place, tmp_path):
     [
         ("nowhere", [], 3, "nowhere.toml: cannot be read"),
         ("blend", [], 2, "blend cannot be trained: it has no loss."),
+        ("blind", [], 2, "ifrnet-s/tiny cannot be trained on LPIPS"),
+        ("astray", [], 2, "midnet/tiny cannot start from dis"),
         ("small", ["--budget", "soon"], 2, "--budget soon: give a time such as 20m"),
         ("small", ["--data", "nowhere"], 3, "nowhere is not a packed store"),
         ("small", ["--validate", "nowhere"], 3, "nowhere: no such file or folder"),
@@ -131,6 +143,23 @@ def test_a_mistake_of_train_is_one_line(train, tmp_path, monkeypatch, recipe, op
     found, out, err = train(*options, recipe=recipe)
     assert (found, out, err.count("\n")) == (code, "", 1)
     assert message in err and not (tmp_path / "run").exists()
+
+
+def test_training_on_lpips_says_its_lpips(train, place, tmp_path, monkeypatch):
+    monkeypatch.setattr(perception, "load_network", lambda kind: tiny_network(kind).to(torch.float32))
+    code, _, err = train("--validate", place / "val", recipe="lpips")
+    assert code == 0 and re.search(r"best LPIPS \d\.\d{4}", err)
+    assert "val lpips 4x" in (tmp_path / "run" / "log.csv").read_text()
+
+
+def test_a_recipe_begins_with_what_fits_of_another_system(train, tmp_path):
+    code, _, err = train("--budget", "1s", recipe="begun")
+    assert code == 0, err
+    begun, whole = load_file(tmp_path / "run" / "last.safetensors"), load_state(find_weights("midnet"))
+    fitting = [name for name, value in begun.items() if whole[name].shape == value.shape]
+    assert fitting
+    for name in fitting:  # one step of 3e-4 has not led far from them
+        assert float((begun[name].float() - whole[name].float()).abs().max()) < 2e-3
 
 
 def test_a_missing_store_is_one_line(midframe, place, tmp_path, monkeypatch):

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from midframe.errors import ContractError
-from midframe.ops.dense_search import SEARCHES, find_flows, find_luma, search_pairs
+from midframe.ops.dense_search import SEARCHES, find_flows, find_luma
 
 
 @pytest.mark.parametrize("size", [(6, 8), (7, 9)])
@@ -51,20 +50,3 @@ def test_flow_of_a_shift_is_the_shift_in_both_directions():
     flows = find_flows(np.stack([plane[10:138, 12:172], plane[7:135, 8:168]]), SEARCHES["balanced"])
     inner = flows[:, 20:-20, 20:-20].reshape(2, -1, 2)
     np.testing.assert_allclose(np.median(inner, 1), [[4, 3], [-4, -3]], atol=0.1)
-
-
-@pytest.mark.parametrize("preset", ["best", "balanced", "fast", "tiny"])
-def test_pairs_have_their_flow_on_a_grid(preset):
-    coarse = torch.rand(2, 3, 24, 24, generator=torch.Generator().manual_seed(5))
-    wide = torch.nn.functional.interpolate(coarse, (96, 104), mode="bicubic").clamp(0, 1)
-    frames = torch.stack([wide[..., :96], wide[..., 8:]], 1)
-    flow = search_pairs(frames, SEARCHES[preset], grid=4)
-    assert flow.shape == (2, 2, 2, 24, 24)
-    middle = flow[..., 6:-6, 6:-6].mean((0, 3, 4))
-    np.testing.assert_allclose(middle, [[-2, 0], [2, 0]], atol=0.3)
-    torch.testing.assert_close(flow[1:], search_pairs(frames[1:], SEARCHES[preset], grid=4))
-
-
-def test_a_size_without_such_a_grid_is_refused():
-    with pytest.raises(ContractError, match="no grid of 1/4"):
-        search_pairs(torch.rand(1, 2, 3, 64, 66), SEARCHES["fast"], grid=4)

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from midframe.errors import InputError, ModelError, UsageError
-from midframe.train.checkpoint import NAME
+from midframe.train.checkpoint import NAME, Checkpoint, save
 from midframe.train.log import read_rows
 from midframe.train.loop import Validation, train
 from midframe.train.recipe import DataRecipe, OptimRecipe, Recipe, RunRecipe
@@ -188,3 +188,44 @@ def test_a_training_begun_anew_has_a_log_of_its_own(tmp_path):
     short = replace(RECIPE, optim=replace(RECIPE.optim, steps=20))
     train(short, Mixer(), Averages(), tmp_path)
     assert [row["step"] for row in read_rows(tmp_path / "log.csv")] == ["10", "20"]
+
+
+def test_frozen_parameters_stay_and_the_others_learn(tmp_path):
+    model = Mixer()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    frozen = replace(RECIPE, optim=replace(RECIPE.optim, frozen=("layer.w",), steps=20))
+    train(frozen, model, Averages(), tmp_path)
+    after = model.state_dict()
+    assert torch.equal(before["layer.weight"], after["layer.weight"])
+    assert not torch.equal(before["layer.bias"], after["layer.bias"])
+
+
+@pytest.mark.parametrize(("names", "message"), [(("head",), "no parameters called head"), (("layer",), "nothing to")])
+def test_what_cannot_be_frozen_is_one_line(tmp_path, names, message):
+    with pytest.raises(UsageError, match=message):
+        train(replace(RECIPE, optim=replace(RECIPE.optim, frozen=names)), Mixer(), Averages(), tmp_path)
+    assert not (tmp_path / NAME).exists()
+
+
+def test_with_lpips_the_lowest_is_the_best(tmp_path):
+    figures = iter([{"psnr": 20.0, "lpips": 0.3}, {"psnr": 10.0, "lpips": 0.1}, {"psnr": 30.0, "lpips": 0.2}])
+    kept = []
+
+    def judge_by_turns(model):
+        kept.append(model.state_dict())
+        return Validation(next(figures))
+
+    outcome = train(RECIPE, Mixer(), Averages(), tmp_path, evaluate=judge_by_turns)
+    assert outcome.best == -0.1
+    assert load_file(tmp_path / "best.safetensors") and len(kept) == 3
+
+
+def test_an_interrupt_while_saving_stays_an_interrupt(tmp_path):
+    class Interrupting(dict):
+        def __reduce_ex__(self, protocol):
+            raise KeyboardInterrupt
+
+    point = Checkpoint(1, 1.0, Interrupting(), {"w": torch.zeros(3)}, {}, 1, {}, 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        save(tmp_path, point)
+    assert not list(tmp_path.iterdir())

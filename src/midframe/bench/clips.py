@@ -194,20 +194,6 @@ class ValidationClips:
             yield from cut_windows(source.name, frames, factor, self.limit)
 
 
-def evaluate_clips(
-    synthesizer: Synthesizer,
-    folder: str | PathLike[str],
-    factors: Sequence[int] = FACTORS,
-    *,
-    long_side: int | None = None,
-    limit: int | None = None,
-    device: torch.device | str = "cpu",
-    lpips: Network | None = None,
-) -> Scores:
-    """`ValidationClips(…).score(…)` for one model, once."""
-    return ValidationClips(folder, long_side, factors, limit).score(synthesizer, device, lpips=lpips)
-
-
 def make(synthesizer: Synthesizer, window: Window, device: torch.device | str = "cpu") -> list[NDArray[np.uint8]]:
     """The frames of a window as the model makes them, H W 3 uint8 RGB."""
     ends = as_tensor(window.frame0, device), as_tensor(window.frame1, device)

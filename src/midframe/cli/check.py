@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """Examples:
   midframe check clip.mp4
-  midframe check clip.mp4 --model dis,dis/fast,blend --start 1:20 --frames 200
+  midframe check clip.mp4 --model midnet,dis,blend --start 1:20 --frames 200
   midframe check clip.mp4 --out report --json > report.json
 
 The gap that is bridged here is twice as long as in use: there the result looks
@@ -47,8 +47,8 @@ def check(
     input: Annotated[str, typer.Argument(metavar="IN", help=SOURCES)],
     model: Annotated[
         str,
-        typer.Option("--model", metavar="NAMES", help="Models to try, separated by commas, e.g. dis,dis/fast,blend."),
-    ] = "dis",
+        typer.Option("--model", metavar="NAMES", help="Models to try, separated by commas, e.g. midnet,dis,blend."),
+    ] = "midnet",
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder for pictures and plot. Default: IN.check.")
     ] = None,

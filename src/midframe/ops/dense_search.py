@@ -13,13 +13,8 @@ from typing import Any, Final, Literal
 import cv2
 import numba
 import numpy as np
-import torch
-import torch.nn.functional as F
-from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor
 
-from midframe.errors import ContractError
 from midframe.ops.threads import share_work
 
 Preset = Literal["best", "balanced", "fast", "tiny"]
@@ -90,31 +85,6 @@ def find_flows(luma: Bytes, search: Search) -> Floats:
 
     share_work(find, count)
     return flows
-
-
-def search_pairs(
-    frames: Float[Tensor, "b 2 3 h w"], search: Search, *, grid: int
-) -> Float[Tensor, "b 2 2 h_grid w_grid"]:
-    """Flow from frame 0 to 1 and from 1 to 0, averaged to a grid `grid` times coarser and in points of it, (dx, dy).
-
-    Found on the CPU whatever the frames' device, on which the answer is. Height and width must be multiples of `grid`,
-    itself a multiple of the search's own reduction. Raises ContractError if not.
-    """
-    height, width = frames.shape[-2:]
-    if height % grid or width % grid or grid % (1 << search.luma):
-        raise ContractError(f"search_pairs: {height}×{width} pixels have no grid of 1/{grid} for this search.")
-    images = frames.detach().to("cpu", torch.float32).flatten(0, 1).contiguous().numpy()
-    luma = np.empty((len(images), height >> search.luma, width >> search.luma), np.uint8)
-
-    def fill(first: int, stop: int) -> None:
-        for k in range(first, stop):
-            luma[k] = find_luma(images[k], search.luma)
-
-    share_work(fill, len(images))
-    flow = torch.from_numpy(find_flows(luma, search)).permute(0, 3, 1, 2)
-    ratio = grid >> search.luma
-    found = F.avg_pool2d(flow, ratio) / ratio
-    return found.view(-1, 2, *found.shape[1:]).to(frames.device)
 
 
 # Float constants are wrapped, because a plain one makes everything it touches float64, which halves the width of the

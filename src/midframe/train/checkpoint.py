@@ -34,7 +34,12 @@ class Checkpoint:
 def save(folder: Path, point: Checkpoint) -> None:
     """Write the checkpoint durably in place of the one before."""
     with replacing(folder / NAME) as file:
-        torch.save({name: getattr(point, name) for name in Checkpoint.__slots__}, file)
+        try:
+            torch.save({name: getattr(point, name) for name in Checkpoint.__slots__}, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, KeyboardInterrupt):  # torch's writer complains of having been interrupted
+                raise error.__context__ from None
+            raise
 
 
 def load(folder: Path, recipe: dict[str, Any]) -> Checkpoint | None:

@@ -42,7 +42,7 @@ BEST, LAST = "best.safetensors", "last.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """Figures by name, one of them "psnr", which decides what is best; pictures H W 3 uint8 RGB by name."""
+    """Figures by name; pictures H W 3 uint8 RGB by name. The highest "psnr" is best, or the lowest "lpips" if given."""
 
     figures: Mapping[str, float]
     pictures: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
@@ -67,7 +67,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Where a training stands after `train`. `seconds` counts all its runs; `best` is NaN before a validation."""
+    """Where a training stands after `train`. `seconds` counts all its runs; `best` is NaN before a validation, a PSNR,
+    or minus an LPIPS."""
 
     step: int
     seconds: float
@@ -110,6 +111,7 @@ def train(
     if recipe.run.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.train()
+    _freeze(model, recipe)
     optimiser = torch.optim.AdamW(
         _groups(model, recipe), lr=recipe.optim.rate, betas=recipe.optim.betas, fused=device.type == "cuda"
     )
@@ -171,7 +173,7 @@ def train(
                 with _autocast(recipe, device):
                     parts = lossy(batch)
                     parts["loss"].backward()
-                norm = nn.utils.clip_grad_norm_(model.parameters(), recipe.optim.clip)
+                norm = nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], recipe.optim.clip)
                 infinite = (~torch.isfinite(norm)).float()
                 broken = (broken + 1) * infinite  # such steps in a row
                 if device.type == "cuda":
@@ -233,6 +235,18 @@ class _Loss(nn.Module):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         parts: dict[str, Tensor] = self.model.loss(batch)
         return parts
+
+
+def _freeze(model: nn.Module, recipe: Recipe) -> None:
+    """Raises UsageError if no parameter's name begins so, or if none is left to learn."""
+    for start in recipe.optim.frozen:
+        named = [value for name, value in model.named_parameters() if name.startswith(start)]
+        if not named:
+            raise UsageError(f"{recipe.name}: [optim] frozen: {recipe.system} has no parameters called {start}….")
+        for value in named:
+            value.requires_grad_(False)
+    if not any(value.requires_grad for value in model.parameters()):
+        raise UsageError(f"{recipe.name}: [optim] frozen leaves nothing to learn.")
 
 
 def _groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
@@ -373,9 +387,9 @@ def _validate(
         _write_picture(folder / f"{name}.png", picture)
     log.draw(recipe.name)
     tell(f"step {step}: " + ", ".join(f"{name} {value:.4f}" for name, value in found.figures.items()))
-    psnr = float(found.figures["psnr"])
-    if not best >= psnr:  # also when there is no best yet
-        best = psnr
+    score = -float(found.figures["lpips"]) if "lpips" in found.figures else float(found.figures["psnr"])
+    if not best >= score:  # also when there is no best yet
+        best = score
         save_weights(average.state, folder / BEST, recipe, step)
     return best
 

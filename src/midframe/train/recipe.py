@@ -22,7 +22,6 @@ class DataRecipe:
     power      windows are drawn with a weight of motion^power; 0: all alike
     brightness gain drawn from 1 ± this
     synthetic  share of samples drawn from moving photographs instead of clips, 0…1
-    search     presets of dense inverse search, in turns, whose flow goes beside the frames: for systems that refine it
     flow       labels of exact flow with the synthetic samples: for losses that use them
     """
 
@@ -35,7 +34,6 @@ class DataRecipe:
     power: float = 1.0
     brightness: float = 0.0
     synthetic: float = 0.0
-    search: tuple[str, ...] = ()
     flow: bool = False
 
 
@@ -50,6 +48,8 @@ class OptimRecipe:
     decay       weight decay, of tensors of two dimensions or more
     clip        longest gradient, all parameters together; a longer one is shortened to this
     ema         decay a step of the moving average that is measured and kept
+    frozen      parameters whose names begin with one of these stay as they are
+    lpips       weight of LPIPS (AlexNet) in the loss, for systems that take it; what is best is then decided by LPIPS
     """
 
     steps: int = 100_000
@@ -60,6 +60,8 @@ class OptimRecipe:
     decay: float = 1e-4
     clip: float = 1.0
     ema: float = 0.999
+    frozen: tuple[str, ...] = ()
+    lpips: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +84,16 @@ class RunRecipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """A whole training. `system` is a name of `midframe models`, with or without a variant."""
+    """A whole training.
+
+    system  a name of `midframe models`, with or without a variant
+    start   another such name, from whose weights it begins, as far as names and shapes of parameters agree; "": none
+    """
 
     name: str
     system: str
     seed: int = 1
+    start: str = ""
     data: DataRecipe = field(default_factory=DataRecipe)
     optim: OptimRecipe = field(default_factory=OptimRecipe)
     run: RunRecipe = field(default_factory=RunRecipe)
@@ -166,6 +173,7 @@ def _check(recipe: Recipe, path: Path) -> None:
         or not all(0 <= beta < 1 for beta in optim.betas),
         "[optim] decay must not be negative": not optim.decay >= 0,
         "[optim] clip must be positive": not optim.clip > 0,
+        "[optim] lpips must not be negative": not optim.lpips >= 0,
         '[run] precision is "fp32" or "bf16"': run.precision not in ("fp32", "bf16"),
         "[run] intervals must be at least 1": min(run.log_every, run.validate_every, run.save_every) < 1,
     }

@@ -8,7 +8,6 @@ import torch
 
 from midframe.data.augment import Augment
 from midframe.data.footage import Footage
-from midframe.data.searched import Searched
 from midframe.data.source import Mixture, Source
 from midframe.data.store import open_store
 from midframe.data.synthetic import Synthetic
@@ -68,8 +67,9 @@ def open_source(
             labels=data.flow,
         )
         parts.append((synthetic, data.synthetic))
-    mixed = parts[0][0] if len(parts) == 1 else Mixture([source for source, _ in parts], [share for _, share in parts])
-    return Searched(mixed, data.search) if data.search else mixed
+    if len(parts) == 1:
+        return parts[0][0]
+    return Mixture([source for source, _ in parts], [share for _, share in parts])
 
 
 def check_fit(recipe: Recipe, contract: Contract) -> None:
