@@ -151,6 +151,7 @@ CARDS: tuple[Weights, ...] = (
             "synthetic motion of photographs of mixed licences",
         ),
         recipe="midnet-cpu",
+        commit="679061d",
         metrics={"middlebury-other/psnr": 36.30, "middlebury-other/ssim": 0.9607},
     ),
     _released(

@@ -334,7 +334,7 @@ PEAK = CALL + r"; import re; print(re.search(r'VmHWM:\s+(\d+)', open('/proc/self
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak from /proc")
 def test_memory_does_not_grow_with_length(tmp_path):
     """Peaks of one and the same job differ by a tenth between runs; frames that stay behind would be far above it."""
-    height, width, lengths, peaks = 270, 480, (60, 1200), []
+    height, width, lengths, peaks = 270, 480, (60, 2400), []
     for frames in lengths:
         source = clips.write_clip(tmp_path / f"{frames}.mp4", clips.moving(frames, (height, width)), 25)
         options = {"input": str(source), "output": str(tmp_path / f"{frames}.mkv"), "model": "dis/fast", "fps": "60"}
@@ -343,7 +343,7 @@ def test_memory_does_not_grow_with_length(tmp_path):
         )
         peaks.append(1024 * int(done.stderr.split()[-1]))
     decoded = height * width * 3 // 2
-    assert peaks[1] - peaks[0] < (lengths[1] - lengths[0]) * decoded // 2, peaks
+    assert peaks[1] - peaks[0] < (lengths[1] - lengths[0]) * decoded // 5, peaks
 
 
 # ---- faults ------------------------------------------------------------------------------------------------------

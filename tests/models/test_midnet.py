@@ -128,6 +128,18 @@ def test_the_loss_falls(bf16):
     assert losses[-1] < losses[0] - 0.02
 
 
+def test_the_loss_is_the_same_whether_a_gradient_is_asked_for_or_not():
+    torch.manual_seed(0)
+    model, batch = Midnet(**TINY), moving_batch()
+    torch.nn.init.normal_(model.join.out.weight)  # a residual that is seen
+    wanted = model.loss(batch)
+    with torch.no_grad():
+        unwanted = model.loss(batch)
+    assert unwanted.keys() == wanted.keys()
+    for name, value in unwanted.items():
+        torch.testing.assert_close(value, wanted[name].detach(), atol=1e-4, rtol=0)
+
+
 def test_one_sample_is_enough_to_learn_from():
     torch.manual_seed(0)
     batch = moving_batch()

@@ -34,14 +34,14 @@ def test_quick_layout_equals_the_differentiable_one():
 def test_quick_merge_equals_the_differentiable_one(layout):
     warped0, warped1 = frames()
     logit, answer = torch.randn(2, 1, 6, 10), torch.randn(2, 16, 3, 5).to(memory_format=layout)
-    quick, _ = merge_laid_out(warped0, warped1, logit, answer, 0.1)
-    slow, merged = merge_laid_out(*wanting_gradients(warped0, warped1, logit, answer), 0.1)
-    torch.testing.assert_close(quick, slow.detach())
-    assert merged.detach().sub(slow.detach()).abs().max() > 0.01
+    for step in (0.1, 0.0):
+        quick = merge_laid_out(warped0, warped1, logit, answer, step)
+        slow = merge_laid_out(*wanting_gradients(warped0, warped1, logit, answer), step)
+        torch.testing.assert_close(quick, slow.detach())
 
 
 def test_no_answer_leaves_the_mask_to_decide():
     warped0, warped1 = frames()
     logit = torch.full((2, 1, 6, 10), 3.0).log()
-    made, _ = merge_laid_out(warped0, warped1, logit, torch.zeros(2, 16, 3, 5), 0.1)
+    made = merge_laid_out(warped0, warped1, logit, torch.zeros(2, 16, 3, 5), 0.1)
     torch.testing.assert_close(made, 0.75 * warped0 + 0.25 * warped1)

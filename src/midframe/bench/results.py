@@ -36,9 +36,9 @@ def write_results(path: Path, results: Sequence[Record] | Sequence[Cost]) -> Non
         raise OutputError(f"{path}: cannot be written ({error.strerror}); choose another --output.") from error
 
 
-def put(results: list[T], one: T, same: Callable[[T], bool]) -> None:
-    """`one` in the place of those that are the `same`, or at the end."""
-    places = [index for index, other in enumerate(results) if same(other)]
+def put(results: list[T], one: T, key: Callable[[T], object]) -> None:
+    """`one` in the place of those of the same `key`, or at the end."""
+    places = [index for index, other in enumerate(results) if key(other) == key(one)]
     if not places:
         results.append(one)
         return

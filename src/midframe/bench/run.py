@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from midframe.bench.cases import LIMIT, LONG_SIDE, Cases, open_suite
@@ -129,12 +130,12 @@ def _measure_costs(
             device=device,
             sizes=sizes,
             runs=runs,
-            on_progress=lambda done, total, device=device: tell(f"cost on {device}", done, total),  # type: ignore[misc]
+            on_progress=partial(tell, f"cost on {device}"),
         )
         _report_failures(failures, f"cost on {device}", report)
         for cost in todo:
             if cost.model not in failures:
-                put(costs, cost, lambda c, cost=cost: (c.model, c.device) == (cost.model, cost.device))  # type: ignore[misc]
+                put(costs, cost, lambda one: (one.model, one.device))
         write_results(path, costs)
     return costs
 
@@ -165,7 +166,7 @@ def _measure_quality(
         fresh = Record(name, cases.suite, hash_weights(model), cases.digest, environment=environment)
         known = next((record for record in records if record.same_as(fresh)), None)
         if known is None or refresh:
-            put(records, fresh, lambda record, name=name: record.model == name)  # type: ignore[misc]
+            put(records, fresh, lambda one: one.model)
             todo.append(fresh)
         elif not known.done:
             todo.append(known)

@@ -257,7 +257,7 @@ def _hash_source(clip: Clip) -> str:
     for path in clip.images or ((clip.path,) if clip.path else ()):
         try:
             with open(path, "rb") as file:
-                for block in iter(lambda file=file: file.read(1 << 20), b""):  # type: ignore[misc]
+                while block := file.read(1 << 20):
                     digest.update(block)
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror}).") from error

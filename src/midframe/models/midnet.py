@@ -142,10 +142,10 @@ class Midnet(nn.Module):
         """The frame at t, not clamped. Raises ContractError unless 0 < t < 1 and `size` is the frames'."""
         frames: Tensor = state["frames"]
         check_size("midnet", size, frames)
-        return self._render(state, read_times("midnet", t, frames, self.contract))[0]
+        return merge_laid_out(*self._decide(state, read_times("midnet", t, frames, self.contract)), STEP)
 
-    def _render(self, state: dict[str, Any], t: Float[Tensor, "b 1 1 1"]) -> tuple[Tensor, Tensor]:
-        """The frame at t, and the warped frames merged without the residual."""
+    def _decide(self, state: dict[str, Any], t: Float[Tensor, "b 1 1 1"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Both frames warped to t, the logit of the mask, and what the merge answers: see `merge_laid_out`."""
         frames = state["frames"]
         grid = frames.shape[-1] // state["motion"].shape[-1]
         motion = carry(state["motion"], t - 0.5)
@@ -159,7 +159,7 @@ class Midnet(nn.Module):
         hint = resize(hint, grid / 2)
         plane = t.expand(-1, 1, *hint.shape[-2:]).to(hint)
         answer = self.join(lay_out(warped0, warped1, torch.cat([hint, plane], 1)))
-        return merge_laid_out(warped0, warped1, large[:, 4:] + torch.log((1 - t) / t), answer, STEP)
+        return warped0, warped1, large[:, 4:] + torch.log((1 - t) / t), answer
 
     def forward(self, frames: Float[Tensor, "b 2 3 h w"], t: Time) -> Float[Tensor, "b 3 h w"]:
         return self.render(self.prepare(frames), t)
@@ -182,10 +182,11 @@ class Midnet(nn.Module):
                 continue
             state = self._prepare(frames, reduce)
             state = {name: value.repeat_interleave(targets.shape[1], 0) for name, value in state.items()}
-            made, merged = self._render(state, times.reshape(-1, 1, 1, 1).to(frames))
+            decided = self._decide(state, times.reshape(-1, 1, 1, 1).to(frames))
+            made = merge_laid_out(*decided, STEP)
             truth = targets.flatten(0, 1)
             answers.append(log_distance(made, truth))
-            merges.append(log_distance(merged, truth))
+            merges.append(log_distance(merge_laid_out(*decided, 0.0), truth))
             if self.perception is not None:
                 seen = lpips_distance(self.perception[0], made.float().clamp(0, 1), truth)
                 looks.append(self.perception[1] * (seen + UNSEEN).log())

@@ -45,11 +45,11 @@ def merge_laid_out(
     logit: Float[Tensor, "b 1 h w"],
     answer: Float[Tensor, "b 16 h2 w2"],
     step: float,
-) -> tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b 3 h w"]]:
-    """m·warped0 + (1 − m)·warped1 + step·residual, and the same without the residual (m = σ(logit + Δ)).
+) -> Float[Tensor, "b 3 h w"]:
+    """m·warped0 + (1 − m)·warped1 + step·residual, m = σ(logit + Δ).
 
-    `answer` holds Δ (1) and residual (3) of four pixels side by side each, in the order of `pixel_shuffle`. Without a
-    gradient the second is not worked out: it is the first.
+    `answer` holds Δ (1) and residual (3) of four pixels side by side each, in the order of `pixel_shuffle`. A step of
+    0 is the merge alone.
     """
     if _plain(warped0, warped1, logit, answer):
         out = torch.empty_like(warped0)
@@ -60,10 +60,10 @@ def merge_laid_out(
                 lambda first, stop: _merge(w0, w1, level[0], said, np.float32(step), first, stop, target),  # noqa: B023
                 rows.shape[1],
             )
-        return out, out
+        return out
     said = F.pixel_shuffle(answer.contiguous(), 2).float()  # planes: shuffling channels_last takes many times as long
     merged = torch.addcmul(warped1, torch.sigmoid(logit + said[:, :1]), warped0 - warped1)
-    return torch.add(merged, said[:, 1:], alpha=step), merged
+    return torch.add(merged, said[:, 1:], alpha=step)
 
 
 def _plain(*tensors: Tensor) -> bool:
