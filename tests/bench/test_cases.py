@@ -4,6 +4,7 @@ import pytest
 
 from midframe.bench.cases import SUITES, open_suite
 from midframe.bench.published import PUBLISHED
+from midframe.bench.strengths import STRENGTHS
 from midframe.errors import InputError, UsageError
 
 
@@ -80,7 +81,7 @@ def test_a_suite_that_is_not_there_is_refused(tmp_path):
         open_suite("vimeo")
     with pytest.raises(InputError, match="no such folder"):
         open_suite("vimeo", tmp_path / "nowhere")
-    for name in sorted(set(SUITES) - {"synthetic"}):
+    for name in sorted(set(SUITES) - {"synthetic", *STRENGTHS}):
         with pytest.raises(InputError):
             open_suite(name, tmp_path)
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import clips
 import pytest
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 from tiny_networks import tiny_network
 
+from midframe.bench import flow
 from midframe.cli.train import read_duration
 from midframe.data.pack import find_clips, pack
 from midframe.errors import UsageError
@@ -49,6 +51,8 @@ def place(tmp_path_factory):
     clips.write_clip(folder / "val" / "clip.mkv", clips.moving(6, (48, 64)), 25, codec="ffv1", pix_fmt="bgr0")
     (folder / "small.toml").write_text(RECIPE.format(steps=3))
     (folder / "endless.toml").write_text(RECIPE.format(steps=1_000_000))
+    flow = RECIPE.format(steps=3).replace("ifrnet-s/tiny", "raft-s/tiny").replace("synthetic = 0.25", "synthetic = 1.0")
+    (folder / "flow.toml").write_text(flow.replace("crop = 32", "crop = 64"))
     (folder / "blend.toml").write_text('system = "blend"')
     midnet = RECIPE.format(steps=1).replace("ifrnet-s/tiny", "midnet/tiny").replace("flow = true", "")
     (folder / "lpips.toml").write_text(midnet.replace("[optim]", "[optim]\nlpips = 1.0"))
@@ -152,6 +156,34 @@ def test_training_on_lpips_says_its_lpips(train, place, tmp_path, monkeypatch):
     assert "val lpips 4x" in (tmp_path / "run" / "log.csv").read_text()
 
 
+@pytest.fixture
+def few_scenes(monkeypatch):
+    monkeypatch.setattr(flow, "FlowScenes", partial(flow.FlowScenes, count=2, size=(64, 96)))
+
+
+def test_a_model_of_flow_is_judged_by_its_error(midframe, few_scenes, place, tmp_path):
+    run = tmp_path / "run"
+    code, out, err = midframe("train", place / "flow.toml", "-o", run, "--device", "cpu")
+    assert (code, out) == (0, ""), err
+    best = re.fullmatch(rf"{run}: step 3 of 3 after \S+ s, best EPE (\d+\.\d{{3}}) px", err.splitlines()[-1])
+    rows = [row for row in read_rows(run / "log.csv") if "val epe" in row]
+    assert [row["step"] for row in rows] == ["2", "3"] and {"val epe visible", "val over 3 px"} <= set(rows[0])
+    assert float(best[1]) == pytest.approx(min(float(row["val epe"]) for row in rows), abs=1e-3)
+
+    code, out, err = midframe("eval", "raft-s/tiny", "--weights", run / "best.safetensors")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert re.fullmatch(r"\s+EPE\s+visible\s+> 3 px", lines[0])
+    assert re.fullmatch(r"raft-s/tiny\s+\d+\.\d{3}\s+\d+\.\d{3}\s+\d+\.\d\d%", lines[1])
+    assert [line.split()[0] for line in lines[2:]] == ["dis/best", "dis/balanced", "dis/fast", "farneback"]
+
+
+def test_a_model_of_flow_is_measured_on_photographs_only(midframe, place, tmp_path):
+    command = ("train", place / "flow.toml", "-o", tmp_path / "run", "--device", "cpu", "--validate", place / "val")
+    code, _, err = midframe(*command)
+    assert (code, err.count("\n")) == (3, 1) and "val: holds no photographs" in err
+
+
 def test_a_recipe_begins_with_what_fits_of_another_system(train, tmp_path):
     code, _, err = train("--budget", "1s", recipe="begun")
     assert code == 0, err
@@ -192,7 +224,10 @@ def test_weights_of_another_model_are_one_line(train, midframe, place, tmp_path)
         (["blend", "--clips", "val", "--weights", "x.safetensors"], 2, "blend has no weights to load"),
         (["ifrnet-s/tiny", "--clips", "val", "--weights", "x.safetensors"], 7, "x.safetensors: no such file."),
         (["ifrnet-s", "--clips", "val"], 7, "has no published weights"),
-        (["blend"], 2, "Missing option '--clips'"),
+        (["blend"], 2, "Give the clips to measure on: --clips DIR."),
+        (["blend", "--clips", "val", "--photos", "val"], 2, "blend is measured on clips: leave out --photos."),
+        (["raft-s", "--clips", "val"], 2, "raft-s estimates flow, and clips have no true flow: leave out --clips"),
+        (["raft-s"], 7, "raft-s/base has no published weights"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

@@ -80,6 +80,20 @@ def test_what_is_hidden_is_said_to_be_hidden(textures):
     assert (error * hidden).sum() / hidden.sum() > 5 * (error * (1 - hidden)).sum() / (1 - hidden).sum()
 
 
+def test_what_is_hidden_lies_under_a_nearer_layer(textures):
+    labels = Synthetic(textures, SIZE, style=WILD).sample(generator(2), 8).labels
+    here, flow = labels["layer0"], labels["flow01"]
+    there = warp(labels["layer1"], flow)
+    inside = warp(torch.ones_like(here), flow, border="zero") > 1 - 1e-4
+    pool = torch.nn.functional.max_pool2d
+    inside &= (pool(here, 5, 1, 2) == here) & (pool(-here, 5, 1, 2) == -here)  # rims hold two layers each
+    visible = labels["visible01"] > 0
+    assert (there - here)[inside & visible].abs().max() < 0.1  # another layer has 2 % of a pixel at most
+    covered = inside & ~visible & (there != here)
+    assert covered.sum() > 500 and (there > here)[covered].float().mean() > 0.99
+    assert here.min() == 0 and here.max() <= WILD.layers[1]
+
+
 def test_at_the_ends_the_target_is_the_end(textures):
     batch = Synthetic(textures, SIZE, targets=(0.0, 0.5, 1.0)).sample(generator(3), 4)
     assert torch.equal(batch.targets[:, 0], batch.frames[:, 0])

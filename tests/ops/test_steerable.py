@@ -5,9 +5,12 @@ import torch
 
 from midframe.errors import UsageError
 from midframe.ops.steerable import (
+    collapse,
     count_levels,
     decompose,
     extract_band,
+    extract_level,
+    extract_low,
     insert_band,
     insert_residuals,
     invert,
@@ -98,3 +101,39 @@ def test_the_transform_is_differentiable():
 def test_make_filters_rejects_what_cannot_be_a_pyramid(wrong):
     with pytest.raises(UsageError):
         make_filters(8, 8, **{"levels": 2, **wrong})
+
+
+@pytest.mark.parametrize("size", [(64, 64), (37, 52), (17, 40)])
+def test_levels_at_once_are_bands_one_by_one_and_collapse_to_the_picture(size):
+    image = noise(2, *size)
+    scale = 0.5**0.5
+    pyramid = decompose(image, levels=3, orientations=4, scale=scale)
+    filters = make_filters(*size, levels=3, orientations=4, scale=scale)
+    spectrum = transform(image)
+    bands = [extract_level(spectrum, filters, k) for k in range(3)]
+    for found, expected in zip(bands, pyramid.bands, strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+    low = extract_low(spectrum, filters)
+    torch.testing.assert_close(low, pyramid.low, atol=1e-6, rtol=0)
+    made = invert(collapse(bands, low, filters) + spectrum * filters.high**2).real
+    torch.testing.assert_close(made, image, atol=1e-5, rtol=0)
+
+
+def test_collapse_without_fine_bands_is_the_coarse_part():
+    image = noise(40, 48)
+    filters = make_filters(40, 48, levels=4, orientations=4, scale=0.5**0.5)
+    spectrum = transform(image)
+    bands = [extract_level(spectrum, filters, k) for k in range(4)]
+    low = extract_low(spectrum, filters)
+    blank = [torch.zeros_like(band) for band in bands[:2]]
+    torch.testing.assert_close(collapse(bands[2:], low, filters), collapse(blank + bands[2:], low, filters))
+    with pytest.raises(UsageError, match="4 levels has no room for bands of 5"):
+        collapse([*bands, bands[0]], low, filters)
+
+
+def test_collapse_is_differentiable_in_bands_and_low():
+    filters = make_filters(9, 8, levels=2, orientations=4, scale=0.5**0.5, dtype=torch.float64)
+    spectrum = transform(noise(9, 8).double())
+    parts = [extract_level(spectrum, filters, k).requires_grad_() for k in range(2)]
+    low = extract_low(spectrum, filters).requires_grad_()
+    assert torch.autograd.gradcheck(lambda a, b, c: invert(collapse([a, b], c, filters)).real, (*parts, low))

@@ -207,8 +207,9 @@ def test_what_cannot_be_frozen_is_one_line(tmp_path, names, message):
     assert not (tmp_path / NAME).exists()
 
 
-def test_with_lpips_the_lowest_is_the_best(tmp_path):
-    figures = iter([{"psnr": 20.0, "lpips": 0.3}, {"psnr": 10.0, "lpips": 0.1}, {"psnr": 30.0, "lpips": 0.2}])
+@pytest.mark.parametrize("name", ["lpips", "epe"])
+def test_of_a_distance_the_lowest_is_the_best(tmp_path, name):
+    figures = iter([{"psnr": 20.0, name: 0.3}, {"psnr": 10.0, name: 0.1}, {"psnr": 30.0, name: 0.2}])
     kept = []
 
     def judge_by_turns(model):

@@ -51,6 +51,14 @@ def test_synthetic_motion_alone():
     assert "flow_t0" not in draw(open_source(recipe(synthetic=1.0), ANY)).labels
 
 
+def test_a_system_of_flow_gets_larger_motion():
+    def mean_motion(name):
+        wanted = replace(recipe(synthetic=1.0, flow=True, crop=64), system=name)
+        return draw(open_source(wanted, ANY), 16).labels["flow_t0"].norm(dim=2).mean()
+
+    assert mean_motion("raft-s/tiny") > 1.5 * mean_motion("ifrnet-s/tiny")
+
+
 def test_a_mixture_labels_only_what_is_synthetic(store):
     batch = draw(open_source(recipe(synthetic=0.5, flow=True), ANY, store), 32)
     has = batch.labels["has_flow"] != 0

@@ -23,15 +23,26 @@ def render_between(
 
 
 def render_times(
-    synthesizer: Synthesizer, frame0: Float[Tensor, "3 h w"], frame1: Float[Tensor, "3 h w"], times: Sequence[Fraction]
+    synthesizer: Synthesizer,
+    frame0: Float[Tensor, "3 h w"],
+    frame1: Float[Tensor, "3 h w"],
+    times: Sequence[Fraction],
+    *,
+    outer: tuple[Float[Tensor, "3 h w"], Float[Tensor, "3 h w"]] | None = None,
 ) -> list[Float[Tensor, "3 h w"]]:
     """What the model makes at each of `times` between two frames, which it prepares once; not clamped.
 
+    outer  the frames before and after the two, for a model that reads all four
+
     Right and bottom edges are repeated up to the model's `multiple` and `minimum` and cut off again.
-    Raises ContractError if the model reads other frames than these two or cannot render one of the times.
+    Raises ContractError if the model reads other frames than these or cannot render one of the times.
     """
     contract = synthesizer.contract
-    if contract.inputs != (0, 1):
+    if contract.inputs == (-1, 0, 1, 2) and outer is not None:
+        frames = [outer[0], frame0, frame1, outer[1]]
+    elif contract.inputs == (0, 1):
+        frames = [frame0, frame1]
+    else:
         raise ContractError(f"Measured between two frames; this model reads the frames at {contract.inputs}.")
     for t in times:
         if contract.times is not None and t not in contract.times:
@@ -39,12 +50,12 @@ def render_times(
             raise ContractError(f"This model renders only t = {able}, the frame to compare with is at {t}.")
     height, width = frame0.shape[-2:]
     goal = [-(-max(side, contract.minimum) // contract.multiple) * contract.multiple for side in (height, width)]
-    pair = torch.stack((frame0, frame1))
+    window = torch.stack(frames)
     if goal != [height, width]:
-        pair = F.pad(pair, (0, goal[1] - width, 0, goal[0] - height), mode="replicate")
+        window = F.pad(window, (0, goal[1] - width, 0, goal[0] - height), mode="replicate")
     # Not inference_mode: what a model keeps for later (a grid, a window) must stay usable in training.
     with torch.no_grad():
-        state = synthesizer.prepare(pair[None])
+        state = synthesizer.prepare(window[None])
         return [synthesizer.render(state, float(t))[0, :, :height, :width] for t in times]
 
 

@@ -3,6 +3,9 @@
 middlebury    the 12 triplets of Middlebury "other" (Baker et al., IJCV 2011)
 val           a folder of clips: every second frame left out, and three of four; reduced to a long side of 640
 synthetic     scenes of moving layers made by `midframe.data.synthetic`, the same on every machine; needs no data
+light, acceleration, depth, blur
+              made scenes for what single papers are strong at (`midframe.bench.strengths`); of photographs, if there
+              is a folder "photos", else of made-up textures
 vimeo, ucf101, snu-film-easy … -extreme, xiph-2k, xiph-4k, x4k, gopro, adobe240, davis
               published sets in the layouts of `midframe.data.layouts`, for those who have them
 """
@@ -20,6 +23,8 @@ from jaxtyping import UInt8
 
 from midframe.bench.between import as_8bit
 from midframe.bench.clips import FACTORS, ValidationClips, Window
+from midframe.bench.strengths import PHOTOS, STRENGTHS, make_windows
+from midframe.bench.strengths import SIZE as STRENGTH_SIZE
 from midframe.data import layouts
 from midframe.data.layouts import DIFFICULTIES, Sample
 from midframe.data.pack import read_image
@@ -66,6 +71,8 @@ def open_suite(name: str, data: Path | None = None, *, long_side: int = LONG_SID
         raise UsageError(f"No suite is called {name!r}: choose {', '.join(SUITES)}.")
     if name == "synthetic":
         return _synthetic()
+    if name in STRENGTHS:
+        return _strength(name, data)
     if data is None:
         raise UsageError(f"The suite {name} needs --data DIR, the folder that holds it.")
     if not data.is_dir():
@@ -82,6 +89,7 @@ SUITES = MappingProxyType(
         "middlebury": ("eval/middlebury_other", "middlebury_other", "middlebury"),
         "val": ("val",),
         "synthetic": (),
+        **dict.fromkeys(STRENGTHS, (PHOTOS,)),
         "vimeo": ("vimeo_triplet", "vimeo"),
         "ucf101": ("ucf101",),
         **{f"snu-film-{difficulty}": ("SNU-FILM", "snu-film", "snu_film") for difficulty in DIFFICULTIES},
@@ -191,6 +199,16 @@ def _synthetic() -> Cases:
     # Of the pictures, so that another generator is noticed, but coarse: processors round the last bit differently.
     digest = _digest((window.clip, round(float(window.frame0.mean()))) for window in windows())
     return Cases("synthetic", f"{SCENES} made scenes 448×256, 4×", SCENES, digest, _OWN, "", windows)
+
+
+def _strength(name: str, data: Path | None) -> Cases:
+    photos = data / PHOTOS if data is not None and (data / PHOTOS).is_dir() else None
+    windows = make_windows(name, photos)
+    height, width = STRENGTH_SIZE
+    made_of = f"photographs in {PHOTOS}/" if photos else "made-up textures"
+    title = f"{len(windows)} made scenes {width}×{height} of {made_of}: {STRENGTHS[name].title}"
+    digest = _digest((window.clip, round(float(window.frame0.mean()))) for window in windows)
+    return Cases(name, title, len(windows), digest, _OWN, "", lambda: windows)
 
 
 def _digest(parts: Iterable[tuple[str, int | None]]) -> str:

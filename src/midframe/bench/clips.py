@@ -39,6 +39,8 @@ class Window:
     """Two kept frames of a clip, H W 3 uint8 RGB, and those between, which are to be made.
 
     first  index in the clip of frame 0; target k (0 …) is frame first + k + 1, at t = (k + 1) / factor
+    outer  the kept frames before frame 0 and after frame 1, for models that read four, at a clip's ends the nearest
+           once more; None if they are not known
     """
 
     clip: str
@@ -47,6 +49,7 @@ class Window:
     frame0: UInt8[np.ndarray, "h w 3"]
     frame1: UInt8[np.ndarray, "h w 3"]
     targets: tuple[UInt8[np.ndarray, "h w 3"], ...]
+    outer: tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]] | None = None
 
     @property
     def times(self) -> tuple[Fraction, ...]:
@@ -197,7 +200,8 @@ class ValidationClips:
 def make(synthesizer: Synthesizer, window: Window, device: torch.device | str = "cpu") -> list[NDArray[np.uint8]]:
     """The frames of a window as the model makes them, H W 3 uint8 RGB."""
     ends = as_tensor(window.frame0, device), as_tensor(window.frame1, device)
-    return [as_8bit(frame) for frame in render_times(synthesizer, *ends, window.times)]
+    outer = window.outer and (as_tensor(window.outer[0], device), as_tensor(window.outer[1], device))
+    return [as_8bit(frame) for frame in render_times(synthesizer, *ends, window.times, outer=outer)]
 
 
 def perceived(network: Network, made: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
@@ -215,7 +219,12 @@ def cut_windows(
     starts = list(range(0, len(frames) - factor, factor))
     if limit is not None and len(starts) > limit:
         starts = [starts[round((k + 0.5) * len(starts) / limit - 0.5)] for k in range(limit)]
-    return [Window(name, factor, i, frames[i], frames[i + factor], tuple(frames[i + 1 : i + factor])) for i in starts]
+    windows = []
+    for i in starts:
+        after = i + factor
+        outer = frames[i - factor if i >= factor else i], frames[after + factor if after + factor < len(frames) else after]
+        windows.append(Window(name, factor, i, frames[i], frames[after], tuple(frames[i + 1 : after]), outer))
+    return windows
 
 
 def read_frames(clip: Clip, long_side: int | None = None) -> list[UInt8[np.ndarray, "h w 3"]]:

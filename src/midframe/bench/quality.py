@@ -113,9 +113,9 @@ def measure_suite(
         for record in waiting:
             try:
                 model = for_factor(models[record.model], window.factor)
-                made = render_times(
-                    model, as_tensor(window.frame0, place), as_tensor(window.frame1, place), window.times
-                )
+                ends = as_tensor(window.frame0, place), as_tensor(window.frame1, place)
+                outer = window.outer and (as_tensor(window.outer[0], place), as_tensor(window.outer[1], place))
+                made = render_times(model, *ends, window.times, outer=outer)
             except (MidframeError, torch.OutOfMemoryError) as error:
                 failures[record.model] = str(error).splitlines()[0]
                 continue

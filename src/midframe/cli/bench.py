@@ -15,8 +15,8 @@ EXAMPLES = """Examples:
   midframe bench --triplets middlebury --models phase --json phase.json"""
 LAYOUT = "Folder of triplets instead of a suite: DIR/SCENE/frame10.png, frame10i11.png (the truth), frame11.png."
 SUITES = (
-    "Suites, separated by commas: middlebury, val, synthetic, vimeo, ucf101, snu-film-easy (-medium, -hard, -extreme), "
-    "xiph-2k, xiph-4k, x4k, gopro, adobe240, davis."
+    "Suites, separated by commas: middlebury, val, synthetic, light, acceleration, depth, blur, vimeo, ucf101, "
+    "snu-film-easy (-medium, -hard, -extreme), xiph-2k, xiph-4k, x4k, gopro, adobe240, davis."
 )
 
 
@@ -26,7 +26,7 @@ def bench(
         str, typer.Option(metavar="NAMES", help="Models to measure, separated by commas, e.g. dis,dis/fast,blend.")
     ] = "dis",
     data: Annotated[
-        Path | None, typer.Option("--data", metavar="DIR", help="Where the suites' data is; synthetic needs none.")
+        Path | None, typer.Option("--data", metavar="DIR", help="Where the suites' data is; made scenes need none.")
     ] = None,
     devices: Annotated[
         str, typer.Option("--devices", metavar="NAMES", help="Time on each, e.g. cpu,cuda; quality on the last.")

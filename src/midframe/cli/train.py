@@ -15,16 +15,19 @@ if TYPE_CHECKING:
     import torch
 
     from midframe.bench.clips import Scores, ValidationClips
+    from midframe.bench.flow import FlowScenes
     from midframe.ops.perception import Network
     from midframe.train.loop import Step, Validation
 
 TRAIN_EXAMPLES = """Examples:
   midframe train recipes/ifrnet-s.toml --data train.store --validate val/ --budget 20m
   midframe train recipes/ifrnet-s.toml --data train.store --validate val/ --budget 2h --resume
+  midframe train recipes/raft-s-cpu.toml --photos photos/ --threads 1 --budget 1h
   torchrun --nproc-per-node 4 -m midframe train recipes/ifrnet-l.toml --data train.store"""
 EVAL_EXAMPLES = """Examples:
   midframe eval dis --clips val/
-  midframe eval ifrnet-s --weights runs/ifrnet-s/best.safetensors --clips val/ --lpips"""
+  midframe eval ifrnet-s --weights runs/ifrnet-s/best.safetensors --clips val/ --lpips
+  midframe eval raft-s --weights runs/raft-s-cpu/best.safetensors"""
 
 
 def train(
@@ -37,7 +40,11 @@ def train(
     ] = None,
     validate: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Clips to measure on; without them no weights are called the best."),
+        typer.Option(
+            metavar="DIR",
+            help="Clips to measure on; without them no weights are called the best. For a model of flow: photographs "
+            "to set in motion; without them textures are made up.",
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Where it all goes. [default: runs/RECIPE]")
@@ -69,6 +76,7 @@ def train(
 
     import torch
 
+    from midframe.models.catalogue import resolve
     from midframe.models.load import build
     from midframe.ops.perception import load_network
     from midframe.train.loop import train as run
@@ -100,8 +108,12 @@ def train(
             typer.echo(text, err=True)
 
     source = open_source(found, model.contract, data, photos, place, say)
-    clips = None
-    if validate is not None and rank == 0:
+    clips, scenes = None, None
+    if resolve(found.system)[0].task == "flow":
+        from midframe.bench.flow import FlowScenes
+
+        scenes = FlowScenes(validate)
+    elif validate is not None and rank == 0:
         from midframe.bench.clips import ValidationClips
 
         clips = ValidationClips(validate, long_side, limit=windows)
@@ -110,12 +122,18 @@ def train(
     def tell(event: "Step | str") -> None:
         say(event if isinstance(event, str) else describe_step(event))
 
+    def judge(one: "torch.nn.Module") -> "Validation":
+        if scenes is not None:
+            return judge_flow(scenes, one, place)
+        assert clips is not None
+        return judge_on(clips, one, place, network)
+
     folder = output or Path("runs") / found.name
     try:
         with terminable():
             outcome = run(
                 found, model, source, folder,
-                evaluate=None if clips is None else lambda judge: judge_on(clips, judge, place, network),
+                evaluate=None if clips is None and scenes is None else judge,
                 budget=seconds, resume=resume, device=place, tell=tell,
             )  # fmt: skip
     except KeyboardInterrupt as stop:
@@ -126,14 +144,18 @@ def train(
             torch.distributed.destroy_process_group()
     best = ""
     if outcome.best == outcome.best:
-        best = f", best LPIPS {-outcome.best:.4f}" if network is not None else f", best {outcome.best:.3f} dB"
+        best = f", best {outcome.best:.3f} dB"
+        if network is not None:
+            best = f", best LPIPS {-outcome.best:.4f}"
+        elif scenes is not None:
+            best = f", best EPE {-outcome.best:.3f} px"
     more = "" if outcome.finished else "; --resume goes on"
     say(f"{folder}: step {outcome.step} of {found.optim.steps} after {format_seconds(outcome.seconds)}{best}{more}")
 
 
 def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A name of `midframe models`.")],
-    clips: Annotated[Path, typer.Option(metavar="DIR", help="Folder of clips, or one clip.")],
+    clips: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of clips, or one clip.")] = None,
     weights: Annotated[str | None, typer.Option(metavar="FILE", help="Other weights than the published ones.")] = None,
     factors: Annotated[str, typer.Option(help="2 leaves out every second frame, 4 three of four.")] = "2,4",
     long_side: Annotated[int | None, typer.Option(min=64, help="Reduce larger pictures to this.")] = None,
@@ -141,11 +163,30 @@ def evaluate(
     lpips: Annotated[bool, typer.Option("--lpips", help="LPIPS, too; takes about as long again.")] = False,
     device: Annotated[str, typer.Option(metavar="NAME", help="Where a network computes, e.g. cuda.")] = "cpu",
     per_clip: Annotated[bool, typer.Option("--per-clip", help="A line for each clip.")] = False,
+    photos: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="For a model of flow: photographs to set in motion. [default: made up]"),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not show how far it is.")] = False,
 ) -> None:
-    """Leave frames out of clips, make them again, compare: PSNR of 8-bit RGB, and LPIPS if asked for."""
+    """Leave frames out of clips, make them again, compare: PSNR of 8-bit RGB, and LPIPS if asked for.
+
+    A model of flow is measured on synthetic motion, whose flow is known, beside classical methods.
+    """
     if not re.fullmatch(r"\d+(,\d+)*", factors):
         raise UsageError(f"--factors {factors}: give whole numbers such as 2,4.")
+    from midframe.models.catalogue import resolve
+
+    if resolve(model)[0].task == "flow":
+        if clips is not None:
+            raise UsageError(f"{model} estimates flow, and clips have no true flow: leave out --clips {clips}.")
+        evaluate_flow(model, weights, photos, device, quiet)
+        return
+    if clips is None:
+        raise UsageError("Give the clips to measure on: --clips DIR.")
+    if photos is not None:
+        raise UsageError(f"{model} is measured on clips: leave out --photos.")
+
     from midframe.bench.clips import ValidationClips
     from midframe.models.load import load
     from midframe.ops.perception import load_network
@@ -159,6 +200,21 @@ def evaluate(
     if per_clip:
         for name, part in scores.clips.items():
             typer.echo(f"{name}  {describe_scores(part)}")
+
+
+def evaluate_flow(model: str, weights: str | None, photos: Path | None, device: str, quiet: bool) -> None:
+    """Print the figures of a flow estimator and of classical methods, a line each."""
+    from midframe.bench.flow import FlowScenes, classical, format_table
+    from midframe.models.load import load_flow
+
+    estimators = {model: load_flow(model, device, weights=weights), **classical()}
+    scenes = FlowScenes(photos)
+    rows = []
+    with counting("measuring", quiet=quiet) as count:
+        for number, (name, estimator) in enumerate(estimators.items()):
+            count(number, len(estimators))
+            rows.append((name, scenes.score(estimator, device)))
+    typer.echo(format_table(rows))
 
 
 def read_duration(text: str) -> float:
@@ -185,6 +241,13 @@ def judge_on(
         figures |= {"lpips": scores.lpips} | {f"lpips {n}x": scores.of(n).lpips or 0.0 for n in clips.factors}
     rows = [np.concatenate([worst.made, worst.truth], 1) for worst in scores.worst]
     return Validation(figures, {f"worst{k}": row for k, row in enumerate(rows)})
+
+
+def judge_flow(scenes: "FlowScenes", model: Any, device: "torch.device") -> "Validation":
+    from midframe.train.loop import Validation
+
+    scores = scenes.score(model, device)
+    return Validation({"epe": scores.epe, "epe visible": scores.visible, "over 3 px": scores.far})
 
 
 def describe_step(step: "Step") -> str:

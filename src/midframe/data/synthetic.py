@@ -281,8 +281,9 @@ class Synthetic:
     labels   flows and visibilities as well; they take about half of the time
 
     Labels: "has_flow" (B, ones); "flow01", "flow10" (B 2 H W, pixels, from the frame at 0 to the one at 1 and back)
-    and "visible01", "visible10" (B 1 H W, of the pixels of the frame named first); for each target "flow_t0",
-    "flow_t1" (B M 2 H W) and "visible_t0", "visible_t1" (B M 1 H W).
+    and "visible01", "visible10" (B 1 H W, of the pixels of the frame named first); "layer0", "layer1" (B 1 H W), the
+    number of the layer that shows most in each pixel of the frames at 0 and 1, 0 for the background and larger for
+    what is nearer; for each target "flow_t0", "flow_t1" (B M 2 H W) and "visible_t0", "visible_t1" (B M 1 H W).
     """
 
     def __init__(
@@ -336,6 +337,7 @@ class Synthetic:
             labels["has_flow"] = torch.ones(count, device=device)
             for way in ("01", "10"):
                 labels[f"flow{way}"], labels[f"visible{way}"] = pictures(2), pictures(1)
+            labels["layer0"], labels["layer1"] = pictures(1), pictures(1)
             for way in ("_t0", "_t1"):
                 labels[f"flow{way}"], labels[f"visible{way}"] = pictures(wanted, 2), pictures(wanted, 1)
         return Batch(
@@ -366,6 +368,7 @@ class Synthetic:
         labels["flow01"][part], labels["visible01"][part] = scene.flow(ends[0], ends[1], 1.0)
         labels["flow10"][part], labels["visible10"][part] = scene.flow(ends[1], ends[0], 0.0)
         for end in (0, 1):
+            labels[f"layer{end}"][part, 0] = ends[end].top
             for number, target in enumerate(targets):
                 flow, visible = scene.flow(target, ends[end], float(end))
                 labels[f"flow_t{end}"][part, number], labels[f"visible_t{end}"][part, number] = flow, visible

@@ -6,12 +6,13 @@ Composition happens here and nowhere else, so that model files stay independent 
 import importlib
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from midframe.errors import ModelError, UsageError
 from midframe.models.catalogue import System, resolve, systems
-from midframe.types import Synthesizer
+from midframe.types import FlowEstimator, Synthesizer
 from midframe.weights import Weights, card, home, load_state, locate
 
 
@@ -23,8 +24,30 @@ def load(name: str, device: str | torch.device = "cpu", *, weights: str | PathLi
     weights  name of a weights card or path of a .safetensors file; None takes the user's own NAME.safetensors in the
              weights folder if there is one for a system without published weights, else the variant's card
 
-    Raises UsageError for an unknown name or device, ModelError if weights are missing or do not fit.
+    Raises UsageError for an unknown name or device and for a system that makes no frames, ModelError if weights are
+    missing or do not fit.
     """
+    row, _ = resolve(name)
+    if row.task == "flow":
+        there = ", ".join(other.name for other in systems() if other.task == "interpolate")
+        raise UsageError(f"{row.name} estimates flow and makes no frames. These interpolate: {there}.")
+    model: Synthesizer = _load(name, device, weights)
+    return model
+
+
+def load_flow(
+    name: str, device: str | torch.device = "cpu", *, weights: str | PathLike[str] | None = None
+) -> FlowEstimator:
+    """The flow estimator that `name` means. Arguments and errors as of `load`."""
+    row, _ = resolve(name)
+    if row.task != "flow":
+        there = ", ".join(other.name for other in systems() if other.task == "flow")
+        raise UsageError(f"{row.name} is no estimator of flow. These are: {there}.")
+    model: FlowEstimator = _load(name, device, weights)
+    return model
+
+
+def _load(name: str, device: str | torch.device, weights: str | PathLike[str] | None) -> Any:
     row, variant = resolve(name)
     place = read_device(device)
     model = _build(row, variant, place)
@@ -64,7 +87,7 @@ def _build(row: System, variant: str, device: torch.device) -> Synthesizer:
         made = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ModelError(f"{row.name}: {row.target} cannot be imported ({error}).") from error
-    parts = {argument: load(system, device) for argument, system in row.parts.items()}
+    parts = {argument: _load(system, device, None) for argument, system in row.parts.items()}
     model: Synthesizer = made(**row.variants[variant], **parts)
     if isinstance(model, torch.nn.Module):
         model.to(device).eval()  # in place

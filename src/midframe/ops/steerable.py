@@ -161,6 +161,45 @@ def insert_residuals(
     spectrum += high * filters.high**2
 
 
+def extract_level(spectrum: Complex[Tensor, "... h w"], filters: Filters, level: int) -> Complex[Tensor, "... k hk wk"]:
+    """All complex bands of one level, of pictures with the centred `spectrum`. Differentiable in it."""
+    window = _window(filters.sizes[0], filters.sizes[level])
+    turned = spectrum[..., *window] * (filters.radial[level] * (-1j) ** (len(filters.angular) - 1))
+    return invert(turned[..., None, :, :] * filters.angular[:, *window])
+
+
+def extract_low(spectrum: Complex[Tensor, "... h w"], filters: Filters) -> Float[Tensor, "... hn wn"]:
+    """The low-pass residual of real pictures with the centred `spectrum`. Differentiable in it."""
+    window = _window(filters.sizes[0], filters.sizes[-1])
+    return invert(spectrum[..., *window] * filters.low).real
+
+
+def collapse(
+    bands: Sequence[Complex[Tensor, "... k hk wk"]], low: Float[Tensor, "... hn wn"], filters: Filters
+) -> Complex[Tensor, "... h w"]:
+    """The centred spectrum of what `extract_level` and `extract_low` have taken apart, without the high-pass residual.
+
+    `bands` are those of the coarsest `len(bands)` levels, the finest of them first; finer ones, and the high-pass
+    residual, count as zero. Differentiable in bands and low; goes from coarse to fine, so that going back costs no
+    copies of full size. Raises UsageError if there are more bands than levels.
+    """
+    if len(bands) > len(filters.radial):
+        raise UsageError(f"A pyramid of {len(filters.radial)} levels has no room for bands of {len(bands)}.")
+    spectrum = transform(low) * filters.low
+    for level in reversed(range(len(filters.radial))):
+        outer, inner = filters.sizes[level], filters.sizes[level + 1]
+        (top, bottom), (left, right) = (
+            (part.start, size - part.stop) for part, size in zip(_window(outer, inner), outer, strict=True)
+        )
+        spectrum = torch.nn.functional.pad(spectrum, (left, right, top, bottom))
+        coarse = len(filters.radial) - 1 - level
+        if coarse < len(bands):
+            angular = filters.angular[:, *_window(filters.sizes[0], outer)]
+            turned = filters.radial[level] * (0.5 * (1j) ** (len(filters.angular) - 1))
+            spectrum = spectrum + (transform(bands[len(bands) - 1 - coarse]) * angular).sum(-3) * turned
+    return spectrum
+
+
 def decompose(
     image: Float[Tensor, "... h w"], *, levels: int, orientations: int = 8, scale: float = 0.5**0.25
 ) -> Pyramid:

@@ -38,11 +38,13 @@ from midframe.types import Batch
 
 PATIENCE = 20  # steps in a row whose gradient is not finite
 BEST, LAST = "best.safetensors", "last.safetensors"
+LOWER = ("lpips", "epe")  # figures that are better when lower; they go before "psnr"
 
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """Figures by name; pictures H W 3 uint8 RGB by name. The highest "psnr" is best, or the lowest "lpips" if given."""
+    """Figures by name; pictures H W 3 uint8 RGB by name. Best is the lowest of LOWER that is given, else the highest
+    "psnr"."""
 
     figures: Mapping[str, float]
     pictures: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
@@ -68,7 +70,7 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """Where a training stands after `train`. `seconds` counts all its runs; `best` is NaN before a validation, a PSNR,
-    or minus an LPIPS."""
+    or minus an LPIPS or an end-point error."""
 
     step: int
     seconds: float
@@ -387,7 +389,8 @@ def _validate(
         _write_picture(folder / f"{name}.png", picture)
     log.draw(recipe.name)
     tell(f"step {step}: " + ", ".join(f"{name} {value:.4f}" for name, value in found.figures.items()))
-    score = -float(found.figures["lpips"]) if "lpips" in found.figures else float(found.figures["psnr"])
+    lower = next((name for name in LOWER if name in found.figures), None)
+    score = float(found.figures["psnr"]) if lower is None else -float(found.figures[lower])
     if not best >= score:  # also when there is no best yet
         best = score
         save_weights(average.state, folder / BEST, recipe, step)

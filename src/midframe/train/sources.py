@@ -10,12 +10,16 @@ from midframe.data.augment import Augment
 from midframe.data.footage import Footage
 from midframe.data.source import Mixture, Source
 from midframe.data.store import open_store
-from midframe.data.synthetic import Synthetic
+from midframe.data.synthetic import Style, Synthetic
 from midframe.data.textures import find_photos, make_textures
 from midframe.data.windows import spaced
 from midframe.errors import UsageError
+from midframe.models.catalogue import resolve
 from midframe.train.recipe import Recipe
 from midframe.types import Contract
+
+# For systems that learn flow itself: crops are small beside the pictures that motion is asked of later.
+FAST = Style(motion=(0.02, 0.5), still=0.05)
 
 
 def open_source(
@@ -65,6 +69,7 @@ def open_source(
             times=tuple(float(t) for t in range(1 - half, half + 1)),
             targets=1 if contract.times is None else [float(t) for t in contract.times],
             labels=data.flow,
+            style=FAST if resolve(recipe.system)[0].task == "flow" else None,
         )
         parts.append((synthetic, data.synthetic))
     if len(parts) == 1:
