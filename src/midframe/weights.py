@@ -1,9 +1,10 @@
 """Weights: cards that say what a file is, where to find it, and a check that it is that file.
 
 Safetensors only. A card pins the SHA-256; a file that differs is refused. Look-up order: an explicit path, the user's
-folder (`$MIDFRAME_HOME/weights`), the files inside this package, installed packages (entry-point group
-`midframe.weights`: each names a folder). The network is used only when asked (`pull`): for a file at an https address,
-or for one that is made, here and once, from what the authors published inside a Python wheel.
+folder (`$MIDFRAME_HOME/weights`), the files inside this package, the folder `weights` of the repository if midframe
+runs from a checkout of it, installed packages (entry-point group `midframe.weights`: each names a folder). The network
+is used only when asked (`pull`): for a file at an https address, or for one that is made, here and once, from what the
+authors published inside a Python wheel.
 
 Imports no torch until tensors are read, so that listing costs nothing.
 """
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 ENTRY_POINTS = "midframe.weights"
 BUNDLED = Path(__file__).parent / "bundled"
+CHECKOUT = Path(__file__).parents[2]  # of the repository, if that is what midframe runs from
 
 _EMPTY: Mapping[str, float] = MappingProxyType({})
 
@@ -96,7 +98,7 @@ class Weights:
         """What to do when the file is missing."""
         if self.url or self.wheel:
             return f"Run: midframe weights pull {self.system}"
-        return f"Make it with recipe {self.recipe}"
+        return f"Copy {self.file} from the folder weights/ of midframe's repository into {home()}."
 
 
 def _released(
@@ -153,6 +155,19 @@ CARDS: tuple[Weights, ...] = (
         recipe="midnet-cpu",
         commit="679061d",
         metrics={"middlebury-other/psnr": 36.30, "middlebury-other/ssim": 0.9607},
+    ),
+    Weights(
+        name="midnet/clear",
+        system="midnet",
+        variants=("clear",),
+        file="midnet-clear.safetensors",
+        bytes=11_221_024,
+        sha256="fa63b43189374286b56dcdd5f27b34909bd641a96582bfb5b25929eef56ba564",
+        licence="MIT AND LicenseRef-midframe-research",
+        source="midframe, from midnet/clips",
+        data=("as midnet/clips; LPIPS with AlexNet (Zhang et al. 2018) in the loss",),
+        recipe="midnet-clear-cpu",
+        commit="679061d",
     ),
     _released(
         "4.26",
@@ -332,7 +347,7 @@ def pull(
         verify(target, wanted)
         return target
     if wanted.url is None and wanted.wheel is None:
-        raise ModelError(f"Weights {wanted.name} have no address; they are made by recipe {wanted.recipe}.")
+        raise ModelError(f"Weights {wanted.name} have no address. {wanted.way_out}")
     if wheel is not None and wanted.wheel is None:
         raise UsageError(f"Weights {wanted.name} do not come from a wheel: leave out {wheel}.")
     try:
@@ -425,6 +440,8 @@ def _download(wanted: Weights, part: Path, on_progress: Callable[[int, int], Non
 
 def _folders() -> list[Path]:
     folders = [home(), BUNDLED]
+    if (CHECKOUT / "pyproject.toml").is_file():
+        folders.append(CHECKOUT / "weights")
     for point in entry_points(group=ENTRY_POINTS):
         try:
             folders.append(Path(point.load()))

@@ -12,6 +12,7 @@ from midframe.bench.between import as_tensor, for_factor, render_times
 from midframe.bench.clips import ValidationClips, cut_windows, make, perceived
 from midframe.errors import ContractError, InputError, UsageError
 from midframe.metrics.psnr import psnr
+from midframe.types import Contract
 
 
 def ramp(count, size=(32, 48), step=3):
@@ -88,6 +89,24 @@ def test_windows_lie_side_by_side_and_a_limit_spreads_them():
     assert [w.first for w in cut_windows("x", frames, 2, limit=2)] == [4, 12]
     assert [w.first for w in cut_windows("x", frames, 4, limit=9)] == [0, 4, 8, 12]
     assert len(cut_windows("x", frames[:5], 4)) == 1 and cut_windows("x", frames[:4], 4) == []
+
+
+def test_a_model_of_four_frames_gets_those_beside_and_at_the_ends_the_nearest_again():
+    class Outer(Fade):
+        def __init__(self):
+            super().__init__()
+            self.contract = Contract(inputs=(-1, 0, 1, 2))
+
+        def prepare(self, frames, generator=None):
+            self.seen = [round(float(frame.mean() * 255)) for frame in frames[0]]
+            return frames[:, 1:3]
+
+    model, frames = Outer(), [np.full((8, 8, 3), 10 * k, np.uint8) for k in range(9)]
+    seen = []
+    for window in cut_windows("x", frames, 2):
+        make(model, window)
+        seen.append(model.seen)
+    assert seen == [[0, 0, 20, 40], [0, 20, 40, 60], [20, 40, 60, 80], [40, 60, 80, 80]]
 
 
 def test_the_worst_pictures_come_worst_first_one_of_a_window(tmp_path):

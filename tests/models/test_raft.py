@@ -168,12 +168,12 @@ def test_only_what_is_labelled_counts(net):
     wild = {name: value.clone() for name, value in batch.labels.items()}
     for value in wild.values():
         value[1], value[0, :, :, 0] = torch.nan, 1e6
-    valid = torch.ones(2, 1, 1, 64, 64)
-    valid[0, :, :, 1] = 0
+    doubt = torch.zeros(2, 1, 1, 64, 64)
+    doubt[0, :, :, 1] = 1
     wild["flow_t0"][0, :, :, 1] = 77.0
     labels = {**wild, "has_flow": torch.tensor([1.0, 0.0])}
     loss = net.loss(replace(batch, labels=labels))["loss"]
-    masked = net.loss(replace(batch, labels={**labels, "flow_valid": valid}))["loss"]
+    masked = net.loss(replace(batch, labels={**labels, "doubt_t0": doubt, "doubt_t1": doubt}))["loss"]
     assert loss.isfinite() and masked < loss - 0.1
     nothing = net.loss(replace(batch, labels={**labels, "has_flow": torch.zeros(2)}))["loss"]
     nothing.backward()

@@ -32,6 +32,17 @@ class Mixer(nn.Module):
         return {"loss": error, "l1": error.detach()}
 
 
+class Normed(Mixer):
+    """Batch norm before it, whose statistics follow every batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, frames):
+        return super().forward(self.norm(frames.flatten(0, 1)).view_as(frames))
+
+
 class Averages:
     """Random frames whose target is their mean."""
 
@@ -70,8 +81,9 @@ def test_it_learns_and_leaves_what_it_promises(tmp_path):
     assert any("psnr" in event for event in steps if isinstance(event, str))
 
 
-def test_a_resumed_run_equals_an_unbroken_one(tmp_path):
-    whole, parts = Mixer(), Mixer()
+@pytest.mark.parametrize("kind", [Mixer, Normed])
+def test_a_resumed_run_equals_an_unbroken_one(tmp_path, kind):
+    whole, parts = kind(), kind()
     train(RECIPE, whole, Averages(), tmp_path / "whole", evaluate=judge)
 
     def stop(event):
@@ -80,7 +92,7 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         train(RECIPE, parts, Averages(), tmp_path / "parts", evaluate=judge, tell=stop)
-    again = Mixer()
+    again = kind()
     outcome = train(RECIPE, again, Averages(), tmp_path / "parts", evaluate=judge, resume=True)
     assert outcome.finished
     for name, value in whole.state_dict().items():
@@ -89,6 +101,19 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path):
     assert all(torch.equal(a[name], b[name]) for name in a)
     steps = [[row["step"] for row in read_rows(tmp_path / f / "log.csv")] for f in ("whole", "parts")]
     assert steps[0] == steps[1]
+
+
+def test_a_part_may_be_missing_from_some_batches(tmp_path):
+    class Sometimes(Mixer):
+        turn = 0
+
+        def loss(self, batch):
+            parts = super().loss(batch)
+            self.turn += 1
+            return parts if self.turn % 3 else parts | {"rare": torch.tensor(7.0)}
+
+    train(RECIPE, Sometimes(), Averages(), tmp_path)
+    assert {row["rare"] for row in read_rows(tmp_path / "log.csv") if row.get("rare")} == {"7"}
 
 
 def test_it_stops_when_its_time_is_up_and_can_go_on(tmp_path):

@@ -66,6 +66,14 @@ def test_a_mixture_labels_only_what_is_synthetic(store):
     assert not batch.labels["flow_t0"][~has].any() and batch.labels["flow_t0"][has].any()
 
 
+def test_a_teacher_labels_footage_too(store):
+    batch = draw(open_source(recipe(flow=True, teacher="dis"), ANY, store))
+    assert batch.labels["has_flow"].tolist() == [1] * 8
+    assert batch.labels["flow_t0"].shape == (8, 1, 2, 32, 32) and batch.labels["flow_t0"].any()
+    mixed = draw(open_source(recipe(flow=True, teacher="dis", synthetic=0.5), ANY, store), 32)
+    assert mixed.labels["has_flow"].tolist() == [1] * 32
+
+
 def test_four_inputs_lie_evenly_around_the_gap(store):
     for given, options in [(store, {}), (None, {"synthetic": 1.0}), (store, {"synthetic": 0.5})]:
         batch = draw(open_source(recipe(inputs=4, **options), FOUR, given))

@@ -222,8 +222,10 @@ def cut_windows(
     windows = []
     for i in starts:
         after = i + factor
-        outer = frames[i - factor if i >= factor else i], frames[after + factor if after + factor < len(frames) else after]
-        windows.append(Window(name, factor, i, frames[i], frames[after], tuple(frames[i + 1 : after]), outer))
+        before = i - factor if i >= factor else i
+        behind = after + factor if after + factor < len(frames) else after
+        between = tuple(frames[i + 1 : after])
+        windows.append(Window(name, factor, i, frames[i], frames[after], between, (frames[before], frames[behind])))
     return windows
 
 

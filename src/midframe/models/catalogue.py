@@ -86,11 +86,12 @@ SYSTEMS: tuple[System, ...] = (
             "base": {},
             "fast": {"longest": 480},
             "best": {"longest": 1920},
+            "clear": {},  # other weights, for looks
             "tiny": {"widths": (8, 8, 8, 8), "head": 4, "merge": (4, 8, 8)},
         },
         params=5_603_476,
         weights="bundled",
-        cards=("midnet/clips",),
+        cards=("midnet/clips", "midnet/clear"),
     ),
     System(
         "dis",

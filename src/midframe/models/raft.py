@@ -310,14 +310,17 @@ class RAFT(nn.Module):
         """The paper's loss on the flows from each target to frame 0 and to frame 1.
 
         Takes `batch.labels["flow_t0"]` and `["flow_t1"]` (B M 2 H W, pixels). Members where `["has_flow"]` (B) is 0
-        and pixels where `["flow_valid"]` (B M 1 H W) is 0 do not count, if these are given; a batch of which nothing
-        counts has the loss 0. Returns "loss", and "epe": the last iteration's mean distance from the truth, pixels.
+        and pixels where `["doubt_t0"]` or `["doubt_t1"]` (B M 1 H W) is 1 do not count, if these are given; a batch of
+        which nothing counts has the loss 0. Returns "loss", and "epe": the last iteration's mean distance from the
+        truth, pixels.
 
         Raises ContractError without labels, or if frames and targets do not fit.
         """
         labels = batch.labels
         if "flow_t0" not in labels or "flow_t1" not in labels:
-            raise ContractError("RAFT learns from labels of flow: the recipe needs flow = true and synthetic motion.")
+            raise ContractError(
+                "RAFT learns from labels of flow: the recipe needs flow = true and synthetic motion, or a teacher."
+            )
         size = batch.frames.shape[2:]
         multiple, minimum = self.contract.multiple, self.contract.minimum
         if batch.frames.shape[1] != 2 or batch.targets.shape[2:] != size:
@@ -337,8 +340,8 @@ class RAFT(nn.Module):
         flows = self._iterate(starts, ends, context, self.iterations)
         truth = torch.cat([labels["flow_t0"].flatten(0, 1), labels["flow_t1"].flatten(0, 1)])
         valid = (truth.square().sum(1, keepdim=True) < FASTEST**2).to(truth.dtype)  # not where it is NaN
-        if "flow_valid" in labels:
-            valid = valid * labels["flow_valid"].flatten(0, 1).repeat(2, 1, 1, 1)
+        if "doubt_t0" in labels and "doubt_t1" in labels:
+            valid = valid * (1 - torch.cat([labels["doubt_t0"].flatten(0, 1), labels["doubt_t1"].flatten(0, 1)]))
         if "has_flow" in labels:
             members = (labels["has_flow"] != 0).to(truth.dtype).repeat_interleave(count, 0)
             valid = valid * members.repeat(2).view(-1, 1, 1, 1)

@@ -195,7 +195,10 @@ def train(
                     )
                 if log is not None and (step % recipe.run.log_every == 0 or step == recipe.optim.steps):
                     # one batch says little: the mean of all since the last line
-                    values = {name: float(torch.stack([one[name] for one in since]).mean()) for name in parts}
+                    names = dict.fromkeys(name for one in since for name in one)  # some parts are not in every batch
+                    values = {
+                        name: float(torch.stack([one[name] for one in since if name in one]).mean()) for name in names
+                    }
                     since.clear()
                     event = meter.report(step, values["loss"], rate, elapsed())
                     log.add(
@@ -343,12 +346,17 @@ class _Meter:
     def count(self, loss: nn.Module, batch: Batch) -> None:
         """Counts the operations of a step, forward and backward, by taking one whose gradients are thrown away.
 
-        `loss` is the module as it was before torch.compile, which hides its operations from the counter.
+        `loss` is the module as it was before torch.compile, which hides its operations from the counter. Its buffers
+        are put back: a batch norm's statistics must not see this batch twice.
         """
+        buffers = [(buffer, buffer.clone()) for buffer in loss.buffers()]
         chance = torch.random.fork_rng([self._device] if self._device.type == "cuda" else [])
         with chance, FlopCounterMode(display=False) as counter, _autocast(self._recipe, self._device):
             loss(batch)["loss"].backward()
         loss.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
         self._flops = float(counter.get_total_flops())
 
     def add(self, samples: int) -> None:

@@ -22,7 +22,8 @@ class DataRecipe:
     power      windows are drawn with a weight of motion^power; 0: all alike
     brightness gain drawn from 1 ± this
     synthetic  share of samples drawn from moving photographs instead of clips, 0…1
-    flow       labels of exact flow with the synthetic samples: for losses that use them
+    flow       labels of flow, for losses that use them: exact with the synthetic samples
+    teacher    who guesses the labels of flow for footage: "dis" (dense inverse search), "" nobody
     """
 
     crop: int = 224
@@ -35,6 +36,7 @@ class DataRecipe:
     brightness: float = 0.0
     synthetic: float = 0.0
     flow: bool = False
+    teacher: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +167,12 @@ def _check(recipe: Recipe, path: Path) -> None:
         "[data] brightness lies between 0 and 1, without 1": not 0 <= data.brightness < 1,
         "[data] power must not be negative": data.power < 0,
         "[data] synthetic lies between 0 and 1": not 0 <= data.synthetic <= 1,
-        "[data] flow needs synthetic samples, which alone have labels of flow": data.flow and data.synthetic == 0,
+        '[data] flow needs synthetic samples, which have exact flow, or teacher = "dis"': data.flow
+        and data.synthetic == 0
+        and not data.teacher,
+        '[data] teacher is "dis" or ""': data.teacher not in ("", "dis"),
+        "[data] teacher needs flow = true, and footage (synthetic below 1)": bool(data.teacher)
+        and not (data.flow and data.synthetic < 1),
         "[optim] steps must be more than warm_up": not 0 <= optim.warm_up < optim.steps,
         "[optim] rate must be more than final_rate, and both positive": not 0 < optim.final_rate <= optim.rate,
         "[optim] ema lies between 0 and 1, without 1": not 0 <= optim.ema < 1,

@@ -11,6 +11,7 @@ from midframe.data.footage import Footage
 from midframe.data.source import Mixture, Source
 from midframe.data.store import open_store
 from midframe.data.synthetic import Style, Synthetic
+from midframe.data.taught import Taught
 from midframe.data.textures import find_photos, make_textures
 from midframe.data.windows import spaced
 from midframe.errors import UsageError
@@ -59,7 +60,7 @@ def open_source(
         footage = Footage(open_store(store), shapes, augment, device=device, power=data.power)
         if footage.left_out:
             tell(f"{store}: {footage.left_out} clips are smaller than the crop of {data.crop} and are left out")
-        parts.append((footage, 1 - data.synthetic))
+        parts.append((Taught(footage) if data.teacher else footage, 1 - data.synthetic))
     if data.synthetic > 0:
         textures = make_textures(find_photos(photos) if photos is not None else (), seed=recipe.seed)
         half = data.inputs // 2
