@@ -17,6 +17,7 @@ from midframe.engine.plan import (
     Mix,
     Plan,
     Render,
+    choose_taps,
     decide,
     make_plan,
     make_segments,
@@ -276,3 +277,37 @@ def test_options_that_contradict_are_refused() -> None:
         plan_of(timeline, start_time="99")
     with pytest.raises(UsageError, match="does not lie after"):
         plan_of(timeline, start_time="3", end_time="1")
+
+
+# ---- frames beside a pair ----------------------------------------------------------------------------------------
+
+
+def film(*ticks):
+    timeline = timeline_from_ticks(np.array(ticks), Fraction(1, 1000), last_duration=40, rate_hints=())
+    return make_plan(InterpolateJob(input="in.mp4", output="out.mp4"), timeline)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "cuts", "wanted"),
+    [
+        (3, 4, (), [2, 3, 4, 5]),
+        (0, 1, (), [0, 0, 1, 2]),
+        (8, 9, (), [7, 8, 9, 9]),
+        (3, 4, (2,), [3, 3, 4, 5]),
+        (3, 4, (4,), [2, 3, 4, 4]),
+        (4, 6, (), [2, 4, 6, 8]),  # a repeat is bridged: the frames beside are two away, too
+        (4, 6, (2,), [4, 4, 6, 8]),
+        (1, 3, (), [1, 1, 3, 5]),
+        (9, 0, (), [9, 9, 0, 0]),  # from the last frame back to the first
+    ],
+)
+def test_frames_beside_a_pair_are_as_far_away_as_it_is_wide(left, right, cuts, wanted):
+    plan = film(*range(0, 400, 40))
+    assert choose_taps(plan, Render(left, right, Fraction(1, 2)), (-1, 0, 1, 2), cuts.__contains__) == wanted
+
+
+def test_frames_of_another_distance_in_time_do_not_count():
+    plan = film(0, 40, 80, 200, 240, 290, 330)
+    pair = Render(3, 4, Fraction(1, 2))
+    assert choose_taps(plan, pair, (-1, 0, 1, 2), lambda gap: False) == [3, 3, 4, 5]  # 120 ms before, 50 ms after
+    assert choose_taps(plan, pair, (0, 1), lambda gap: False) == [3, 4]

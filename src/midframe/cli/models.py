@@ -16,20 +16,29 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="A JSON list ins
     if as_json:
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("name", "task", "variants", "times", "parameters", "weights", "published as"):
-        table.add_column(heading)
+    lines = [("name", "variants", "times", "parameters", "weights", "published as")]
     for row in rows:
         year = str(row["year"] or "")
-        paper = row["paper"] if year in row["paper"] else f"{row['paper']} ({year})"
-        table.add_row(
-            row["name"],
-            row["task"],
-            ", ".join(row["variants"]),
-            row["times"],
-            f"{row['params']:,}" if row["params"] else "none",
-            row["weights"],
-            paper,
+        lines.append(
+            (
+                row["name"],
+                ", ".join(variant for variant in row["variants"] if variant != "tiny"),
+                row["times"] if row["task"] == "interpolate" else row["task"],
+                f"{row['params']:,}" if row["params"] else "none",
+                row["weights"],
+                row["paper"] if year in row["paper"] else f"{row['paper']} ({year})",
+            )
         )
-    Console(markup=False, highlight=False, emoji=False).print(table)
-    typer.echo("\nThe first variant is the default; --model NAME/VARIANT takes another.")
+    console = Console(markup=False, highlight=False, emoji=False)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rest = console.width - sum(widths[:-1]) - 2 * len(widths[:-1])
+    shown = (
+        len(widths) if rest >= len(lines[0][-1]) else len(widths) - 1
+    )  # titles are cut, or left out in narrow windows
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading, width in zip(lines[0][:shown], widths, strict=False):
+        table.add_column(heading, no_wrap=True, min_width=min(width, rest) if heading == lines[0][-1] else width)
+    for line in lines[1:]:
+        table.add_row(*line[:shown])
+    console.print(table)
+    typer.echo("\nThe first variant is the default; --model NAME/VARIANT takes another. All of it: --json.")

@@ -29,7 +29,7 @@ from midframe.analysis.glance import CONTEXT, Glance, Pairs, glance
 from midframe.analysis.overlays import find_overlay
 from midframe.engine.job import InterpolateJob
 from midframe.engine.journal import Journal, Record
-from midframe.engine.plan import Action, Copy, CutSet, KeySet, Mix, Plan, Render, Segment, decide
+from midframe.engine.plan import Action, Copy, CutSet, KeySet, Mix, Plan, Render, Segment, choose_taps, decide
 from midframe.errors import ContractError, MemoryLimitError
 from midframe.models.adapt import Bisected, Tiled
 from midframe.types import Contract, State, Synthesizer
@@ -220,7 +220,7 @@ class Marks:
         return CutSet(cuts), KeySet(repeats)
 
     def is_cut(self, gap: int) -> bool:
-        return self._cuts.get(gap, False)
+        return self._cut(gap)
 
     def overlay(self, gap: int) -> NDArray[np.bool_] | None:
         """Pixels that stand still in `gap` while what is around them moves, H W; None if there are none."""
@@ -262,7 +262,8 @@ class Pipeline:
         self._model = fit(model, setup)
         self._contract: Contract = self._model.contract
         assert self._contract.inputs is not None
-        self._reach = max(-min(self._contract.inputs), max(self._contract.inputs) - 1, 0)
+        # frames beside the pair; across bridged repeats each is as far away as the pair is wide
+        self._reach = (MAX_RUN + 1) * max(-min(self._contract.inputs), max(self._contract.inputs) - 1, 0)
         self._reader = Reader(
             setup.info,
             setup.plan.timeline,
@@ -319,7 +320,7 @@ class Pipeline:
                 tally.cuts.add(i)
             for n in slots:
                 action = decide(plan, n, cuts=cuts, keys=keys, policy=policy)
-                picture = self._picture(action, cuts)
+                picture = self._picture(action)
                 if isinstance(action, Render | Mix):
                     tally.rendered += 1
                 elif plan.position(n) == action.index:
@@ -331,13 +332,13 @@ class Pipeline:
                 on_frame()
             self._masks = {pair: mask for pair, mask in self._masks.items() if pair[1] > i}
 
-    def _picture(self, action: Action, cuts: CutSet) -> av.VideoFrame:
+    def _picture(self, action: Action) -> av.VideoFrame:
         if isinstance(action, Copy):
             return self._frame(action.index).picture
         if isinstance(action, Mix):
             made = torch.lerp(self._rgb(action.left), self._rgb(action.right), float(action.t))
             return self._to_picture(made)
-        made = self._synthesise(action, cuts)
+        made = self._synthesise(action)
         picture = self._to_picture(made)
         if self._setup.job.overlays and action.right > action.left:
             mask = self._mask(action.left, action.right)
@@ -348,12 +349,12 @@ class Pipeline:
     def _to_picture(self, rgb: Tensor) -> av.VideoFrame:
         return from_rgb(rgb, pix_fmt=self._setup.settings.pix_fmt, colour=self._setup.colour)
 
-    def _synthesise(self, action: Render, cuts: CutSet) -> Tensor:
+    def _synthesise(self, action: Render) -> Tensor:
         """The frame at `action.t`, 3 or 4 channels. Alpha is rendered as a picture of its own, colour premultiplied."""
         pair = (action.left, action.right)
         if self._state is None or self._state[0] != pair:
             self._state = None  # let the old state go before the new one is made
-            self._state = (pair, self._prepare(action, cuts))
+            self._state = (pair, self._prepare(action))
         height, width = self._rgb(action.left).shape[-2:]
         t = action.t
         if self._contract.times is not None:  # a bisected model knows only some times: the nearest will do
@@ -364,28 +365,16 @@ class Pipeline:
         colour, alpha = made[0], made[1].mean(0, keepdim=True).clamp(0, 1)
         return torch.cat((colour / alpha.clamp(min=1 / 255), alpha))
 
-    def _prepare(self, action: Render, cuts: CutSet) -> State:
-        frames = torch.stack([self._rgb(k) for k in self._taps(action, cuts)])
+    def _prepare(self, action: Render) -> State:
+        assert self._contract.inputs is not None
+        taps = choose_taps(self._setup.plan, action, self._contract.inputs, self._marks.is_cut)
+        frames = torch.stack([self._rgb(k) for k in taps])
         if frames.shape[1] == 4:
             alpha = frames[:, 3:]
             batch = torch.stack((frames[:, :3] * alpha, alpha.expand(-1, 3, -1, -1)))
         else:
             batch = frames[None]
         return self._model.prepare(_pad(batch, self._contract))
-
-    def _taps(self, action: Render, cuts: CutSet) -> list[int]:
-        """Source frames for the model's window; beyond a cut or an end the nearest frame repeats."""
-        inputs = self._contract.inputs or ()
-        taps: dict[int, int] = {0: action.left, 1: action.right}
-        if action.right < action.left:  # the loop's closing pair has no neighbours
-            return [action.left if k <= 0 else action.right for k in inputs]
-        for k in sorted((k for k in inputs if k < 0), reverse=True):
-            near = taps[k + 1]
-            taps[k] = near - 1 if near > self._setup.plan.first and not self._marks.is_cut(near - 1) else near
-        for k in sorted(k for k in inputs if k > 1):
-            near = taps[k - 1]
-            taps[k] = near + 1 if near + 1 < self._setup.plan.stop and not self._marks.is_cut(near) else near
-        return [taps[k] for k in inputs]
 
     def _mask(self, left: int, right: int) -> NDArray[np.bool_] | None:
         if (left, right) not in self._masks:

@@ -18,7 +18,7 @@ A slot whose position is a whole number is that source frame. What follows the l
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -29,6 +29,7 @@ from midframe.video.timeline import Timeline
 
 MAX_FACTOR = 1000
 MAX_RATE = 100_000
+UNEVEN = Fraction(1, 4)  # part of a gap by which the next one may differ and still count as even
 # Containers store the time base in 32 bits; 2^24 leaves room and is finer than a microsecond's tenth at usual rates.
 MAX_TICKS_PER_SECOND = 1 << 24
 NTSC = {
@@ -243,6 +244,33 @@ def decide(plan: Plan, n: int, *, cuts: "CutSet", keys: "KeySet", policy: CutPol
     here = plan.timeline.pts(i)
     time = here + fraction * (plan.timeline.pts(i + 1) - here)
     return Render(left, right, (time - plan.timeline.pts(left)) / span)
+
+
+def choose_taps(plan: Plan, pair: Render, inputs: Sequence[int], is_cut: Callable[[int], bool]) -> list[int]:
+    """Source frames for a model's window of `inputs` around the gap 0…1 that `pair` says.
+
+    A model takes its frames for evenly spaced: the neighbour of a pair is as many frames away as the pair is wide
+    (more than one where repeats are bridged). Where that is not as far in time, to UNEVEN of the gap, or beyond a cut
+    or an end, the nearest frame is there once more, which models take for "nothing known".
+    """
+    if pair.right < pair.left:  # the loop's closing pair has no neighbours
+        return [pair.left if k <= 0 else pair.right for k in inputs]
+    step = pair.right - pair.left
+    gap = plan.timeline.pts(pair.right) - plan.timeline.pts(pair.left)
+
+    def beside(near: int, far: int) -> int:
+        low, high = min(near, far), max(near, far)
+        if low < plan.first or high >= plan.stop or any(is_cut(k) for k in range(low, high)):
+            return near
+        apart = plan.timeline.pts(high) - plan.timeline.pts(low)
+        return far if abs(apart - gap) <= UNEVEN * gap else near
+
+    taps = {0: pair.left, 1: pair.right}
+    for k in range(-1, min(inputs) - 1, -1):
+        taps[k] = beside(taps[k + 1], taps[k + 1] - step)
+    for k in range(2, max(inputs) + 1):
+        taps[k] = beside(taps[k - 1], taps[k - 1] + step)
+    return [taps[k] for k in inputs]
 
 
 def _across(left: int, right: int, t: Fraction, is_cut: bool, policy: CutPolicy) -> Action:
