@@ -197,7 +197,7 @@ def test_wrong_settings_and_frames_are_refused(net):
 
 
 def test_a_model_of_flow_is_not_taken_for_one_of_frames(tmp_path, monkeypatch):
-    with pytest.raises(UsageError, match=r"raft-s estimates flow and makes no frames. These interpolate: midnet, dis"):
+    with pytest.raises(UsageError, match=r"raft-s estimates flow and makes no frames. midnet, dis"):
         load("raft-s/tiny")
     with pytest.raises(UsageError, match=r"dis is no estimator of flow. These are: raft, raft-s"):
         load_flow("dis")

@@ -4,11 +4,13 @@ Composition happens here and nowhere else, so that model files stay independent 
 """
 
 import importlib
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from midframe.errors import ModelError, UsageError
 from midframe.models.catalogue import System, resolve, systems
@@ -29,8 +31,11 @@ def load(name: str, device: str | torch.device = "cpu", *, weights: str | PathLi
     """
     row, _ = resolve(name)
     if row.task == "flow":
-        there = ", ".join(other.name for other in systems() if other.task == "interpolate")
-        raise UsageError(f"{row.name} estimates flow and makes no frames. These interpolate: {there}.")
+        there = [other.name for other in systems() if other.task == "interpolate"]
+        raise UsageError(
+            f"{row.name} estimates flow and makes no frames. {', '.join(there[:5])} and others interpolate: see "
+            "`midframe models`."
+        )
     model: Synthesizer = _load(name, device, weights)
     return model
 
@@ -57,12 +62,26 @@ def _load(name: str, device: str | torch.device, weights: str | PathLike[str] | 
         raise UsageError(f"{row.name} has no weights to load: leave out {weights}.")
     path = find_weights(name, weights)
     assert path is not None
-    try:
-        model.load_state_dict(load_state(path, device=place))
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise ModelError(f"{path} does not fit {row.name}/{variant}: {reason}") from error
+    state = load_state(path, device=place)
+    if reason := _misfit(state, model.state_dict()):
+        raise ModelError(f"{path} does not fit {row.name}/{variant}: {reason}. Weights of another model, or variant?")
+    model.load_state_dict(state)
     return model
+
+
+def _misfit(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    """Why tensors are not those of a model, "" if they are: how many, and one of them, for there may be hundreds."""
+    kinds = {
+        "missing": [name for name in wanted if name not in found],
+        "unknown": [name for name in found if name not in wanted],
+        "of another shape": [name for name in wanted if name in found and found[name].shape != wanted[name].shape],
+    }
+    said = [
+        f"{len(names)} tensors are {kind} ({names[0]}{', …' * (len(names) > 1)})"
+        for kind, names in kinds.items()
+        if names
+    ]
+    return ", ".join(said)
 
 
 def quicken(model: Synthesizer) -> Synthesizer:
