@@ -1,5 +1,7 @@
 """Windows: which frames, at which times, never across a cut or a gap, drawn by how much moves."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -30,6 +32,7 @@ def windows_of(*entries, shapes=None, **options):
         (neighbours(3), (0, 1, 2, 4, 5, 6), (3,), (-1, -0.5, 0, 1, 1.5, 2, 0.5)),
         (neighbours(1, stride=3), (0, 6), (3,), (0, 1, 0.5)),
         (spaced(4), (0, 2, 4, 6), (3,), (-1, 0, 1, 2, 0.5)),
+        (spaced(2, factor=4, times=(Fraction(1, 2),)), (0, 4), (2,), (0, 1, 0.5)),
         (between(4, choose=None), (0, 4), (1, 2, 3), (0, 1, 0.25, 0.5, 0.75)),
     ],
 )
@@ -44,6 +47,7 @@ def test_shapes(shape, inputs, targets, times):
         lambda: neighbours(0),
         lambda: spaced(3),
         lambda: spaced(2, factor=1),
+        lambda: spaced(2, factor=3, times=(Fraction(1, 2),)),
         lambda: Shape((0, 2), (3,)),
         lambda: Shape((0, 2, 4), (1, 3)),
         lambda: Shape((0, 2), (1,), choose=2),

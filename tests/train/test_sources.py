@@ -66,6 +66,12 @@ def test_a_mixture_labels_only_what_is_synthetic(store):
     assert not batch.labels["flow_t0"][~has].any() and batch.labels["flow_t0"][has].any()
 
 
+def test_a_system_of_the_middle_gets_the_middle_of_wider_gaps(store):
+    batch = draw(open_source(recipe(gaps=(2, 4), shares=(1.0, 1.0)), MIDDLE, store), 24)
+    assert set(batch.target_times.flatten().tolist()) == {0.5}
+    assert batch.labels["motion"].max() > 1.5 * batch.labels["motion"].min()
+
+
 def test_a_teacher_labels_footage_too(store):
     batch = draw(open_source(recipe(flow=True, teacher="dis"), ANY, store))
     assert batch.labels["has_flow"].tolist() == [1] * 8
@@ -107,7 +113,7 @@ def test_the_seed_of_the_recipe_chooses_the_textures():
         ({}, ANY, ("store", "photos"), "takes no photographs: leave out --photos"),
         ({"inputs": 4}, ANY, ("store",), "ifrnet-s/tiny reads 2 frames, \\[data\\] inputs is 4"),
         ({"crop": 40}, ANY, ("store",), "crop is 40; ifrnet-s/tiny takes multiples of 16 from 32 on"),
-        ({"gaps": (2, 4), "shares": (1.0, 1.0)}, MIDDLE, ("store",), "renders t = 1/2 only, .* ask for 1/4"),
+        ({"gaps": (2, 3), "shares": (1.0, 1.0)}, MIDDLE, ("store",), "renders t = 1/2 only, .* in a gap of 3"),
         ({"gaps": (40,)}, ANY, ("store",), "no window of 41 evenly spaced frames"),
         ({"crop": 512}, ANY, ("store",), "no clip is as large as the crop"),
         ({}, ANY, ("nowhere",), "not a packed store"),

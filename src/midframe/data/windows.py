@@ -6,6 +6,7 @@ was left out, or where a variable frame rate changes, the steps differ and the w
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,17 +74,28 @@ def neighbours(count: int = 1, *, stride: int = 1, share: float = 1.0) -> Shape:
     return Shape(tuple(i for i in row if i != count * stride), (count * stride,), share=share)
 
 
-def spaced(count: int = 4, *, factor: int = 2, choose: int | None = None, share: float = 1.0) -> Shape:
-    """`count` inputs at the integers, `factor` frames apart; the frames in the middle gap are the targets.
+def spaced(
+    count: int = 4,
+    *,
+    factor: int = 2,
+    choose: int | None = None,
+    share: float = 1.0,
+    times: Sequence[Fraction] | None = None,
+) -> Shape:
+    """`count` inputs at the integers, `factor` frames apart; the frames in the middle gap are the targets, or those of
+    them that lie at one of `times`.
 
     spaced(4) is what four-frame systems read: −1, 0, 1, 2 from a window of seven frames, to give the middle one.
     """
     if count < 2 or count % 2 or factor < 2:
         raise UsageError(f"spaced({count}, factor={factor}): an even number of inputs and a factor of at least 2.")
     left = (count // 2 - 1) * factor
+    able = [k for k in range(1, factor) if times is None or Fraction(k, factor) in times]
+    if not able:
+        raise UsageError(f"no frame lies at {', '.join(map(str, times or ()))} of a gap of {factor} frames.")
     return Shape(
         tuple(range(0, count * factor - factor + 1, factor)),
-        tuple(range(left + 1, left + factor)),
+        tuple(left + k for k in able),
         choose=choose,
         share=share,
     )

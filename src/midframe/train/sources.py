@@ -53,7 +53,7 @@ def open_source(
     parts: list[tuple[Source, float]] = []
     if store is not None:
         shapes = [
-            spaced(data.inputs, factor=gap, choose=1, share=share)
+            spaced(data.inputs, factor=gap, choose=1, share=share, times=contract.times)
             for gap, share in zip(data.gaps, data.shares, strict=True)
         ]
         augment = Augment((data.crop, data.crop), brightness=data.brightness, scales=data.scales)
@@ -90,10 +90,15 @@ def check_fit(recipe: Recipe, contract: Contract) -> None:
             f"{recipe.name}: [data] crop is {data.crop}; {recipe.system} takes multiples of {contract.multiple} from "
             f"{contract.minimum} on."
         )
-    asked = {Fraction(target, gap) for gap in data.gaps for target in range(1, gap)}
-    if contract.times is not None and (others := asked - set(contract.times)):
-        there = ", ".join(map(str, contract.times))
+    able = contract.times
+    if able is not None and (gap := next((gap for gap in data.gaps if not _times(gap) & set(able)), None)):
+        there = ", ".join(map(str, able))
         raise UsageError(
-            f"{recipe.name}: {recipe.system} renders t = {there} only, [data] gaps ask for {min(others)}, too; "
-            "gaps = [2] is the frame in the middle."
+            f"{recipe.name}: {recipe.system} renders t = {there} only, where no frame lies in a gap of {gap}; "
+            "with [data] gaps = [2, 4] it is the one in the middle."
         )
+
+
+def _times(gap: int) -> set[Fraction]:
+    """Where frames lie between two that are `gap` frames apart."""
+    return {Fraction(k, gap) for k in range(1, gap)}
