@@ -223,7 +223,7 @@ def test_weights_of_another_model_are_one_line(train, midframe, place, tmp_path)
         (["blend", "--clips", "val", "--factors", "9"], 3, "6 frames, one more than 9 is the least"),
         (["blend", "--clips", "val", "--weights", "x.safetensors"], 2, "blend has no weights to load"),
         (["ifrnet-s/tiny", "--clips", "val", "--weights", "x.safetensors"], 7, "x.safetensors: no such file."),
-        (["ifrnet-s", "--clips", "val"], 7, "has no published weights"),
+        (["ifrnet-m", "--clips", "val"], 7, "has no published weights"),
         (["blend"], 2, "Give the clips to measure on: --clips DIR."),
         (["blend", "--clips", "val", "--photos", "val"], 2, "blend is measured on clips: leave out --photos."),
         (["raft-s", "--clips", "val"], 2, "raft-s estimates flow, and clips have no true flow: leave out --clips"),

@@ -7,7 +7,7 @@ from networks import count, moving_batch, train_a_little
 from midframe.errors import ContractError, ModelError, UsageError
 from midframe.models.catalogue import find
 from midframe.models.ifrnet import IFRNet, from_official
-from midframe.models.load import load
+from midframe.models.load import build, find_remark, load
 
 TINY = {"widths": (8, 8, 12, 16), "side": 8}
 
@@ -111,5 +111,18 @@ def test_every_parameter_learns(net):
 
 def test_missing_weights_say_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("MIDFRAME_HOME", str(tmp_path))
-    with pytest.raises(ModelError, match=r"ifrnet-s/base has no published weights.*ifrnet-s\.safetensors"):
-        load("ifrnet-s")
+    with pytest.raises(ModelError, match=r"ifrnet-m/base has no published weights.*ifrnet-m\.safetensors"):
+        load("ifrnet-m")
+
+
+def test_ours_are_found_with_a_remark_and_the_users_own_go_before(tmp_path, monkeypatch):
+    from safetensors.torch import save_file
+
+    monkeypatch.setenv("MIDFRAME_HOME", str(tmp_path))
+    assert "midnet" in find_remark("ifrnet-s") and "\n" not in find_remark("ifrnet-s")
+    own = build("ifrnet-s")
+    (tmp_path / "weights").mkdir()
+    save_file(own.state_dict(), tmp_path / "weights/ifrnet-s.safetensors")
+    assert find_remark("ifrnet-s") == find_remark("midnet") == find_remark("dis") == ""
+    first = "encoder.pyramid1.0.0.weight"
+    assert torch.equal(load("ifrnet-s").get_parameter(first), own.get_parameter(first))

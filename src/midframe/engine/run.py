@@ -27,7 +27,7 @@ from midframe.engine.pipeline import Setup, fit
 from midframe.engine.plan import Plan, make_plan, make_segments, output_rate, parse_rate
 from midframe.engine.spool import spool
 from midframe.errors import InputError, OutputError, UsageError, VerifyError
-from midframe.models.load import find_weights, load
+from midframe.models.load import find_remark, find_weights, load
 from midframe.video.mux import AudioMode, TimeMap, assemble
 from midframe.video.pixel import resolve
 from midframe.video.probe import VideoInfo, probe, scan
@@ -182,6 +182,8 @@ def prepare(
         cut_list = frozenset(gap for t in times if (gap := _gap_before(timeline, t)) is not None)
     setup = Setup(job, info, plan, tuple(make_segments(plan, job.segment)), settings, colour, output, cut_list)
     fit(load(job.model, weights=job.weights), setup)  # refuse now what this model cannot do
+    if remark := find_remark(job.model, job.weights):
+        note(remark)
     return setup
 
 

@@ -249,8 +249,9 @@ SYSTEMS: tuple[System, ...] = (
             "tiny": {"widths": (8, 8, 12, 16), "side": 8},
         },
         params=2_803_610,
-        weights="none",
+        weights="repo",
         page="ifrnet",
+        cards=("ifrnet-s/clips",),
     ),
     System(
         "ifrnet-m",

@@ -24,7 +24,7 @@ def load(name: str, device: str | torch.device = "cpu", *, weights: str | PathLi
     name     "dis", or "dis/fast" for a variant
     device   where a network is put; a classical method computes on the CPU and answers on its frames' device
     weights  name of a weights card or path of a .safetensors file; None takes the user's own NAME.safetensors in the
-             weights folder if there is one for a system without published weights, else the variant's card
+             weights folder if there is one for a system without its authors' weights, else the variant's card
 
     Raises UsageError for an unknown name or device and for a system that makes no frames, ModelError if weights are
     missing or do not fit.
@@ -142,9 +142,21 @@ def find_card(name: str) -> Weights:
     )
 
 
+def find_remark(name: str, weights: str | PathLike[str] | None = None) -> str:
+    """What a user must know of the weights that `load(name, weights=weights)` reads; "" mostly."""
+    row, variant = resolve(name)
+    if weights is not None or not row.needs_weights or _takes_own(row):
+        return ""
+    return find_card(f"{row.name}/{variant}").remark
+
+
 def _own_or_published(row: System, variant: str) -> Path:
-    own = _own(row)
-    return own if not row.cards and own.is_file() else locate(find_card(f"{row.name}/{variant}"))
+    return _own(row) if _takes_own(row) else locate(find_card(f"{row.name}/{variant}"))
+
+
+def _takes_own(row: System) -> bool:
+    """What the user trained goes before what we did, not before what the authors published or comes along."""
+    return row.weights in ("none", "repo") and _own(row).is_file()
 
 
 def _own(row: System) -> Path:
