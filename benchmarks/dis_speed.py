@@ -8,7 +8,6 @@ column divides the whole by OpenCV's flow search alone: what everything around i
 
 import argparse
 import os
-import time
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # libgomp's busy waiting would be counted as our time
@@ -16,20 +15,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # libgomp's busy waiting wo
 import cv2
 import numpy as np
 import torch
+from timing import milliseconds
 
 from midframe.models import dis
 from midframe.ops.dense_search import find_flows, find_luma
-
-
-def milliseconds(function, repeat: int) -> float:
-    """CPU time of the fastest of several runs, all threads of the process together."""
-    function()
-    times = []
-    for _ in range(repeat):
-        begin = time.process_time()
-        function()
-        times.append(time.process_time() - begin)
-    return 1000 * min(times)
 
 
 def synthetic(height: int, width: int) -> np.ndarray:

@@ -10,7 +10,6 @@ alone, and forward with backward. One thread; CPU time, the fastest of several r
 import argparse
 import math
 import os
-import time
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -19,22 +18,12 @@ import numba
 import numpy as np
 import torch
 import torch.nn.functional as F
+from timing import milliseconds
 
 from midframe.ops.correlate import correlate
 from midframe.ops.splat import splat
 
 ROWS = 2  # that the plain loop is timed on
-
-
-def milliseconds(function, repeat: int) -> float:
-    """CPU time of the fastest of several runs."""
-    function()
-    times = []
-    for _ in range(repeat):
-        begin = time.process_time()
-        function()
-        times.append(time.process_time() - begin)
-    return 1000 * min(times)
 
 
 def splat_in_a_loop(image: np.ndarray, flow: np.ndarray, out: np.ndarray, rows: int) -> None:

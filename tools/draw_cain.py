@@ -6,62 +6,44 @@ A row for each clip: the middle frame as made, and of the last block of each gro
 between the clips, before it is scaled; below, the numbers of all channels. Without --weights the network is untrained.
 """
 
-import argparse
 from pathlib import Path
 
-import numpy as np
 import torch
+from contact_sheet import Picture
 from jaxtyping import Float
+from looking import make_parser, open_model, read_pictures, read_row, tell
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from torch import Tensor
 
 from midframe.bench.between import as_8bit, as_tensor, render_between
-from midframe.bench.clips import read_frames
 from midframe.bench.suite import MIDDLE
-from midframe.data.pack import find_clips, read_image, reduce
 from midframe.models.cain import CAIN, Attention, Block, Group
-from midframe.models.load import build, load
 
-LONG_SIDE = 448
 INCHES = 2.2  # of a cell
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="cain-s", help="cain or cain-s, with or without a variant")
-    parser.add_argument("--weights", help="a .safetensors file; without it the network is untrained")
+    parser = make_parser(__doc__, "cain")
     parser.add_argument(
         "--clip", action="append", nargs="+", required=True, help="a clip, or two frames; may be given several times"
     )
-    parser.add_argument("--output", type=Path, default=Path("docs/images/cain.png"))
     options = parser.parse_args()
     if any(len(paths) > 2 for paths in options.clip):
         parser.error("--clip takes a clip or two frames")
-    torch.manual_seed(0)
-    model = load(options.model, weights=options.weights) if options.weights else build(options.model)
-    if not isinstance(model, CAIN):
-        parser.error(f"--model {options.model} is not CAIN")
-    seen = [look(model, *read_pair(paths)) for paths in options.clip]
+    model = open_model(parser, options, CAIN)
+    seen = []
+    for paths in options.clip:
+        first, *_, last = read_pictures(paths) if len(paths) == 2 else read_row(paths[0], 3)
+        seen.append(look(model, first, last))
     draw(seen, options.output)
-    print(f"{options.output}: {options.output.stat().st_size / 1000:.0f} KB")
+    tell(options.output)
 
 
-def read_pair(paths: list[str]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Two frames of two files, or every second frame in the middle of a clip; H W 3 uint8 RGB."""
-    if len(paths) == 2:
-        first, last = (reduce(read_image(Path(path)), LONG_SIDE) for path in paths)
-        return first, last
-    frames = read_frames(find_clips(paths)[0], LONG_SIDE)
-    middle = len(frames) // 2
-    return frames[middle - 1], frames[middle + 1]
+Seen = tuple[Picture, list[Float[Tensor, "c h w"]], list[Float[Tensor, " c"]]]
 
 
-Seen = tuple[NDArray[np.uint8], list[Float[Tensor, "c h w"]], list[Float[Tensor, " c"]]]
-
-
-def look(model: CAIN, frame0: NDArray[np.uint8], frame1: NDArray[np.uint8]) -> Seen:
+def look(model: CAIN, frame0: Picture, frame1: Picture) -> Seen:
     """The frame made; of the last block of each group its channels before attention, and what they are scaled by."""
     channels: list[Tensor] = []
     scales: list[Tensor] = []

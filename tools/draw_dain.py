@@ -7,56 +7,35 @@ Of a clip two frames with one between them are read, from its middle or from --f
 shown. Without --weights the network is untrained: depth is flat then, and the kernels are plain bilinear sampling.
 """
 
-import argparse
-from pathlib import Path
-
-import cv2
-import numpy as np
 import torch
 from contact_sheet import Cell, Picture, draw_sheet, save_sheet
+from looking import colour_flow, make_parser, open_model, read_pictures, read_row, tell
 from torch import Tensor
 
 from midframe.bench.between import as_8bit, as_tensor
-from midframe.bench.clips import read_frames
-from midframe.data.pack import find_clips, read_image, reduce
 from midframe.models.dain import DAIN
-from midframe.models.load import build, load
 from midframe.ops.adaptive_warp import TAPS, adaptive_warp
 from midframe.ops.pad import pad
 
-LONG_SIDE = 448
 T = 0.5
 DOT = 4  # pixels of the picture for one value of a kernel
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="dain-s", help="dain or dain-s, with or without a variant")
-    parser.add_argument("--weights", help="a .safetensors file; without it the network is untrained")
+    parser = make_parser(__doc__, "dain")
     parser.add_argument("--clip", nargs="+", required=True, help="a clip, or two frames")
     parser.add_argument("--first", type=int, help="the frame of the clip to begin with")
-    parser.add_argument("--output", type=Path, default=Path("docs/images/dain.png"))
     options = parser.parse_args()
     if len(options.clip) > 2:
         parser.error("--clip takes a clip or two frames")
-    torch.manual_seed(0)
-    model = load(options.model, weights=options.weights) if options.weights else build(options.model)
-    if not isinstance(model, DAIN):
-        parser.error(f"--model {options.model} is not DAIN")
-    pair, truth = read_pair(options.clip, options.first)
+    model = open_model(parser, options, DAIN)
+    if len(options.clip) == 2:
+        pair, truth = read_pictures(options.clip), None
+    else:
+        first, truth, last = read_row(options.clip[0], 3, options.first)
+        pair = [first, last]
     save_sheet(draw_sheet(look(model, pair, truth), cell_width=256), options.output, colours=96)
-    print(f"{options.output}: {options.output.stat().st_size / 1000:.0f} KB")
-
-
-def read_pair(paths: list[str], first: int | None) -> tuple[list[Picture], Picture | None]:
-    """Two frames, H W 3 uint8 RGB, and the true one between them if it is known."""
-    if len(paths) == 2:
-        return [reduce(read_image(Path(path)), LONG_SIDE) for path in paths], None
-    frames = read_frames(find_clips(paths)[0], LONG_SIDE)
-    start = len(frames) // 2 - 1 if first is None else first
-    if not 0 <= start < len(frames) - 2:
-        raise SystemExit(f"{paths[0]}: three frames are needed from frame {start} on, it has {len(frames)}.")
-    return [frames[start], frames[start + 2]], frames[start + 1]
+    tell(options.output)
 
 
 @torch.no_grad()
@@ -109,15 +88,6 @@ def look(model: DAIN, pair: list[Picture], truth: Picture | None) -> list[tuple[
             ],
         ),
     ]
-
-
-def colour_flow(flow: Tensor, full: float) -> Picture:
-    """2 H W, pixels: the direction is the hue, the length the saturation, up to `full`."""
-    dx, dy = flow.numpy()
-    hue = (np.rad2deg(np.arctan2(dy, dx)) % 360).astype(np.float32)
-    saturation = np.minimum(np.hypot(dx, dy) / full, 1).astype(np.float32)
-    hsv = np.stack([hue, saturation, np.ones_like(hue)], -1)
-    return (cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB) * 255).round().astype(np.uint8)
 
 
 def grey(values: Tensor) -> Picture:

@@ -8,12 +8,13 @@ first row holds the mean of the frames, the frame that is made and the true one.
 untrained.
 """
 
-import argparse
 import math
 from pathlib import Path
 
 import numpy as np
 import torch
+from contact_sheet import Picture
+from looking import make_parser, open_model, read_pictures, read_row, tell
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
@@ -21,46 +22,26 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from midframe.bench.between import as_8bit, as_tensor, render_between
-from midframe.bench.clips import read_frames
 from midframe.bench.suite import MIDDLE
-from midframe.data.pack import find_clips, read_image, reduce
-from midframe.models.load import build, load
 from midframe.models.phasenet import PhaseNet, filters_for, to_unit_lab
 from midframe.ops.steerable import extract_level, transform
 
-LONG_SIDE = 448
 INCHES = 2.0  # of a cell
 DARK = 0.98  # quantile of the amplitude that is drawn as bright as can be
 
-Picture = NDArray[np.uint8]
-
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="phasenet-s", help="phasenet or phasenet-s, with or without a variant")
-    parser.add_argument("--weights", help="a .safetensors file; without it the network is untrained")
+    parser = make_parser(__doc__, "phasenet")
     parser.add_argument("--clip", nargs="+", required=True, help="a clip, or three frames: first, true middle, last")
     parser.add_argument("--orientation", type=int, default=0, choices=range(4), help="0: of upright edges")
     parser.add_argument("--levels", type=int, default=3, help="levels drawn, spread from coarse to fine")
-    parser.add_argument("--output", type=Path, default=Path("docs/images/phasenet.png"))
     options = parser.parse_args()
     if len(options.clip) not in (1, 3):
         parser.error("--clip takes a clip or three frames")
-    torch.manual_seed(0)
-    model = load(options.model, weights=options.weights) if options.weights else build(options.model)
-    if not isinstance(model, PhaseNet):
-        parser.error(f"--model {options.model} is not PhaseNet")
-    draw(model, read_triplet(options.clip), options.orientation, options.levels, options.output)
-    print(f"{options.output}: {options.output.stat().st_size / 1000:.0f} KB")
-
-
-def read_triplet(paths: list[str]) -> list[Picture]:
-    """First, true middle and last frame of three files, or in the middle of a clip; H W 3 uint8 RGB."""
-    if len(paths) == 3:
-        return [reduce(read_image(Path(path)), LONG_SIDE) for path in paths]
-    frames = read_frames(find_clips(paths)[0], LONG_SIDE)
-    middle = len(frames) // 2
-    return list(frames[middle - 1 : middle + 2])
+    model = open_model(parser, options, PhaseNet)
+    triplet = read_pictures(options.clip) if len(options.clip) == 3 else read_row(options.clip[0], 3)
+    draw(model, triplet, options.orientation, options.levels, options.output)
+    tell(options.output)
 
 
 @torch.no_grad()

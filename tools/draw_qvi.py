@@ -7,55 +7,35 @@ Of a clip every second frame is read, from its middle or from --first on, so tha
 --weights the network is untrained: filtered flow is then hardly other than reversed flow.
 """
 
-import argparse
-from pathlib import Path
-
-import cv2
 import numpy as np
 import torch
 from contact_sheet import Cell, Picture, draw_sheet, save_sheet
+from looking import colour_flow, make_parser, open_model, read_pictures, read_row, tell
 from numpy.typing import NDArray
 from torch import Tensor
 
 from midframe.bench.between import as_8bit, as_tensor
-from midframe.bench.clips import read_frames
-from midframe.data.pack import find_clips, read_image, reduce
-from midframe.models.load import build, load
 from midframe.models.qvi import QVI, blend, move
 from midframe.ops.pad import pad
 
-LONG_SIDE = 448
 T = 0.5
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="qvi-s", help="qvi or qvi-s, with or without a variant")
-    parser.add_argument("--weights", help="a .safetensors file; without it the network is untrained")
+    parser = make_parser(__doc__, "qvi")
     parser.add_argument("--clip", nargs="+", required=True, help="a clip, or four frames")
     parser.add_argument("--first", type=int, help="the frame of the clip that is the one before the two")
-    parser.add_argument("--output", type=Path, default=Path("docs/images/qvi.png"))
     options = parser.parse_args()
     if len(options.clip) not in (1, 4):
         parser.error("--clip takes a clip or four frames")
-    torch.manual_seed(0)
-    model = load(options.model, weights=options.weights) if options.weights else build(options.model)
-    if not isinstance(model, QVI):
-        parser.error(f"--model {options.model} is not QVI")
-    frames, truth = read_window(options.clip, options.first)
+    model = open_model(parser, options, QVI)
+    if len(options.clip) == 4:
+        frames, truth = read_pictures(options.clip), None
+    else:
+        row = read_row(options.clip[0], 7, options.first)
+        frames, truth = row[::2], row[3]
     save_sheet(draw_sheet(look(model, frames, truth), cell_width=256), options.output, colours=96)
-    print(f"{options.output}: {options.output.stat().st_size / 1000:.0f} KB")
-
-
-def read_window(paths: list[str], first: int | None) -> tuple[list[Picture], Picture | None]:
-    """Four frames, H W 3 uint8 RGB, and the true one in the middle if it is known."""
-    if len(paths) == 4:
-        return [reduce(read_image(Path(path)), LONG_SIDE) for path in paths], None
-    frames = read_frames(find_clips(paths)[0], LONG_SIDE)
-    start = len(frames) // 2 - 3 if first is None else first
-    if not 0 <= start < len(frames) - 6:
-        raise SystemExit(f"{paths[0]}: seven frames are needed from frame {start} on, it has {len(frames)}.")
-    return frames[start : start + 7 : 2], frames[start + 3]
+    tell(options.output)
 
 
 @torch.no_grad()
@@ -108,15 +88,6 @@ def look(model: QVI, frames: list[Picture], truth: Picture | None) -> list[tuple
             ],
         ),
     ]
-
-
-def colour_flow(flow: Tensor, full: float) -> Picture:
-    """2 H W, pixels: the direction is the hue, the length the saturation, up to `full`."""
-    dx, dy = flow.numpy()
-    hue = (np.rad2deg(np.arctan2(dy, dx)) % 360).astype(np.float32)
-    saturation = np.minimum(np.hypot(dx, dy) / full, 1).astype(np.float32)
-    hsv = np.stack([hue, saturation, np.ones_like(hue)], -1)
-    return (cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB) * 255).round().astype(np.uint8)
 
 
 def shown_difference(one: Picture, other: Picture) -> Picture:

@@ -8,63 +8,43 @@ blue takes away; the cross is the pixel itself. Without --at the pixels are thos
 apart from each other. Without --weights the network is untrained.
 """
 
-import argparse
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+from contact_sheet import Picture
+from looking import make_parser, open_model, read_pictures, read_row, tell
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from midframe.bench.between import as_8bit, as_tensor
-from midframe.bench.clips import read_frames
-from midframe.data.pack import find_clips, read_image, reduce
-from midframe.models.load import build, load
 from midframe.models.sepconv import SepConv
 from midframe.ops.pad import pad
 
-LONG_SIDE = 448
 INCHES = 2.2  # of a cell
 COLOURS = ("tab:orange", "tab:green", "tab:purple", "tab:cyan", "tab:pink", "tab:olive")
-Picture = NDArray[np.uint8]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="sepconv-s", help="sepconv or sepconv-s, with or without a variant")
-    parser.add_argument("--weights", help="a .safetensors file; without it the network is untrained")
+    parser = make_parser(__doc__, "sepconv")
     parser.add_argument("--clip", nargs="+", required=True, help="a clip, or two frames")
     parser.add_argument("--at", action="append", default=[], metavar="X,Y", help="a pixel to look at")
     parser.add_argument("--pixels", type=int, default=3, choices=range(1, 7), help="how many are chosen without --at")
-    parser.add_argument("--output", type=Path, default=Path("docs/images/sepconv.png"))
     options = parser.parse_args()
     if len(options.clip) > 2 or len(options.at) > len(COLOURS):
         parser.error(f"--clip takes a clip or two frames, --at up to {len(COLOURS)} pixels")
-    torch.manual_seed(0)
-    model = load(options.model, weights=options.weights) if options.weights else build(options.model)
-    if not isinstance(model, SepConv):
-        parser.error(f"--model {options.model} is not SepConv")
-    first, last = read_pair(options.clip)
+    model = open_model(parser, options, SepConv)
+    first, *_, last = read_pictures(options.clip) if len(options.clip) == 2 else read_row(options.clip[0], 3)
     made, kernels = look(model, first, last)
     places = [tuple(map(int, text.split(","))) for text in options.at] or choose(kernels, options.pixels)
     height, width = first.shape[:2]
     if any(not (0 <= x < width and 0 <= y < height) for x, y in places):
         parser.error(f"--at lies inside {width} x {height}")
     draw((first, made, last), kernels, places, options.output)
-    print(f"{options.output}: {options.output.stat().st_size / 1000:.0f} KB")
-
-
-def read_pair(paths: list[str]) -> tuple[Picture, Picture]:
-    """Two frames of two files, or every second frame in the middle of a clip; H W 3 uint8 RGB."""
-    if len(paths) == 2:
-        first, last = (reduce(read_image(Path(path)), LONG_SIDE) for path in paths)
-        return first, last
-    frames = read_frames(find_clips(paths)[0], LONG_SIDE)
-    middle = len(frames) // 2
-    return frames[middle - 1], frames[middle + 1]
+    tell(options.output)
 
 
 def look(model: SepConv, first: Picture, last: Picture) -> tuple[Picture, NDArray[np.float32]]:

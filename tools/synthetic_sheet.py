@@ -8,11 +8,10 @@ Made of the same free photographs as the demo's film (tools/scene.py).
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from contact_sheet import Picture, draw_sheet, save_sheet
-from numpy.typing import NDArray
+from looking import colour_flow
 from skimage import data
 
 from midframe.data.synthetic import Style, Synthetic
@@ -37,7 +36,7 @@ def main() -> None:
             ("frame 0", to_picture(batch.frames[k, 0])),
             (f"frame at t = {T}", to_picture(batch.targets[k, 0])),
             ("frame 1", to_picture(batch.frames[k, 1])),
-            ("flow, t to 0", colour_flow(labels["flow_t0"][k, 0])),
+            ("flow, t to 0", colour_flow(labels["flow_t0"][k, 0], FULL)),
             ("of frame t, visible at 0", to_picture(labels["visible_t0"][k, 0].expand(3, -1, -1))),
         ]
         rows.append(("", cells))
@@ -48,15 +47,6 @@ def main() -> None:
 def to_picture(image: torch.Tensor) -> Picture:
     """3 H W in [0, 1] as H W 3 uint8."""
     return np.asarray((image * 255).round().byte().permute(1, 2, 0).numpy())
-
-
-def colour_flow(flow: torch.Tensor) -> NDArray[np.uint8]:
-    """2 H W, pixels: the direction is the hue, the length the saturation, up to FULL."""
-    dx, dy = flow.numpy()
-    hue = (np.rad2deg(np.arctan2(dy, dx)) % 360).astype(np.float32)
-    saturation = np.minimum(np.hypot(dx, dy) / FULL, 1).astype(np.float32)
-    hsv = np.stack([hue, saturation, np.ones_like(hue)], -1)
-    return (cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB) * 255).round().astype(np.uint8)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from midframe.bench.flow import DenseSearch, Farneback, FlowScenes, classical, format_table
+from midframe.bench.flow import Farneback, FlowScenes, classical, format_table
 from midframe.errors import InputError, UsageError
 
 
@@ -47,7 +47,7 @@ def test_classical_methods_find_a_shift(name):
 
 def test_a_batch_is_its_members():
     frames = torch.rand(2, 2, 3, 64, 64)
-    for estimator in (DenseSearch("fast"), Farneback()):
+    for estimator in (classical()["dis/fast"], Farneback()):
         both = estimator.flow(frames[:, 0], frames[:, 1])
         assert torch.equal(both[1:], estimator.flow(frames[1:, 0], frames[1:, 1]))
 

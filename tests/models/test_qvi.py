@@ -243,7 +243,7 @@ def test_wrong_frames_and_settings_are_refused(net, thrown):
         net.prepare(torch.rand(1, 4, 3, 36, 32))
     with pytest.raises(ContractError, match="differ"):
         net.loss(Batch(thrown.frames, thrown.times, thrown.targets[..., :32], thrown.target_times))
-    with pytest.raises(UsageError, match='"dis" or None'):
+    with pytest.raises(UsageError, match='"pwc", "dis"'):
         QVI(flow="raft")
     with pytest.raises(UsageError, match="two widths or more"):
         QVI(widths=(8,), flow="dis")

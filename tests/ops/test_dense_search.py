@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from midframe.ops.dense_search import SEARCHES, find_flows, find_luma
+from midframe.ops.dense_search import SEARCHES, DenseSearch, find_flows, find_luma
 
 
 @pytest.mark.parametrize("size", [(6, 8), (7, 9)])
@@ -50,3 +50,24 @@ def test_flow_of_a_shift_is_the_shift_in_both_directions():
     flows = find_flows(np.stack([plane[10:138, 12:172], plane[7:135, 8:168]]), SEARCHES["balanced"])
     inner = flows[:, 20:-20, 20:-20].reshape(2, -1, 2)
     np.testing.assert_allclose(np.median(inner, 1), [[4, 3], [-4, -3]], atol=0.1)
+
+
+def test_flow_between_any_of_several_pictures():
+    luma = np.random.default_rng(2).integers(0, 255, (3, 64, 80), np.uint8)
+    search = SEARCHES["fast"]
+    apart = find_flows(luma, search, [(2, 0), (0, 1)])
+    assert np.array_equal(apart[0], find_flows(luma[[2, 0]], search)[0])
+    assert np.array_equal(apart[1], find_flows(luma[:2], search)[0])
+
+
+@pytest.mark.parametrize("preset", ["balanced", "fast"])
+def test_estimator_finds_the_shift_of_each_pair(preset):
+    wide = torch.nn.functional.interpolate(
+        torch.rand(2, 3, 20, 30, generator=torch.Generator().manual_seed(0)), (161, 241), mode="bicubic"
+    ).clamp(0, 1)
+    frame0, frame1 = wide[..., 10:137, 12:173], wide[..., 7:134, 8:169]  # odd sizes: half luma does not divide them
+    flow = DenseSearch(preset).flow(frame0, frame1)
+    assert flow.shape == (2, 2, 127, 161)
+    assert flow.is_contiguous()
+    shift = flow[..., 20:-20, 20:-20].flatten(2).median(-1).values
+    torch.testing.assert_close(shift, torch.tensor([[4.0, 3.0], [4.0, 3.0]]), atol=0.3, rtol=0)

@@ -16,14 +16,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from midframe.data.synthetic import Style, Synthetic
 from midframe.data.textures import find_photos, make_textures
 from midframe.errors import UsageError
-from midframe.ops.dense_search import SEARCHES, Preset, find_flows, find_luma
+from midframe.ops.dense_search import DenseSearch, Preset, find_luma
 from midframe.types import Batch, FlowEstimator
 
 COUNT = 24
@@ -88,26 +87,6 @@ class FlowScenes:
         error = torch.cat(errors)
         seen = batch.labels["visible01"][:, 0] > 0
         return FlowScores(float(error.mean()), float(error[seen].mean()), float((error > FAR).double().mean()))
-
-
-class DenseSearch:
-    """Flow estimator: dense inverse search (`midframe.ops.dense_search`), as the model `dis` uses it."""
-
-    def __init__(self, preset: Preset) -> None:
-        self._search = SEARCHES[preset]
-
-    def flow(self, frame0: Float[Tensor, "b 3 h w"], frame1: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 2 h w"]:
-        reduce = self._search.luma
-        flows = [
-            find_flows(np.stack([find_luma(frame, reduce) for frame in pair]), self._search)[0]
-            for pair in zip(_arrays(frame0), _arrays(frame1), strict=True)
-        ]
-        flow = torch.from_numpy(np.stack(flows)).permute(0, 3, 1, 2)
-        if reduce:
-            height, width = frame0.shape[-2:]
-            flow = F.interpolate(flow, scale_factor=2**reduce, mode="bilinear", align_corners=False) * 2**reduce
-            flow = flow[..., :height, :width]
-        return flow.to(frame0.device)
 
 
 class Farneback:

@@ -7,16 +7,14 @@ to the two beside it, which may see that frame because it is only used for train
 from dataclasses import replace
 from typing import Final
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from midframe.data.source import Source
-from midframe.ops.dense_search import SEARCHES, find_flows, find_luma
+from midframe.ops.dense_search import DenseSearch
 from midframe.ops.warp import warp
 from midframe.types import Batch
 
-SEARCH: Final = SEARCHES["balanced"]  # on real clips as good as "best", in a third of its time
 APART: Final = (0.5, 0.05)  # pixels, and part of the flow's length, by which there and back may disagree
 
 
@@ -27,11 +25,12 @@ class Taught:
     "doubt_t0", "doubt_t1"  B M 1 H W, 1 where that flow and the one back disagree or it leaves the picture, else 0
     "has_flow"              B, 1
 
-    Computed on the CPU whatever the samples' device, some milliseconds for each target of 128 × 128.
+    Flow is searched for on the CPU, whatever the samples' device.
     """
 
     def __init__(self, source: Source) -> None:
         self.source = source
+        self._search = DenseSearch()
 
     def sample(self, generator: torch.Generator, count: int) -> Batch:
         batch = self.source.sample(generator, count)
@@ -40,19 +39,12 @@ class Taught:
         for end in (0, 1):
             column = int((batch.times[0] == end).nonzero())
             near = batch.frames[:, column].repeat_interleave(targets, 0)
-            flow, back = _find(batch.targets.flatten(0, 1), near)
-            for name, value in (("flow", flow.contiguous()), ("doubt", _doubt(flow, back))):
-                labels[f"{name}_t{end}"] = value.view(count, targets, *value.shape[1:]).to(device)
+            target = batch.targets.flatten(0, 1)
+            flow, back = self._search.flow(target, near), self._search.flow(near, target)
+            for name, value in (("flow", flow), ("doubt", _doubt(flow, back))):
+                labels[f"{name}_t{end}"] = value.view(count, targets, *value.shape[1:])
         labels["has_flow"] = torch.ones(count, device=device)
         return replace(batch, labels=labels)
-
-
-def _find(frame: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-    """n 3 h w each → n 2 h w each: flow from `frame` to `other` and from `other` to `frame`."""
-    pairs = torch.stack([frame, other], 1).flatten(0, 1).cpu().float().numpy()
-    luma = np.stack([find_luma(picture, SEARCH.luma) for picture in pairs])
-    flows = torch.from_numpy(find_flows(luma, SEARCH)).movedim(-1, 1).contiguous()
-    return flows[0::2], flows[1::2]
 
 
 def _doubt(flow: Tensor, back: Tensor) -> Tensor:

@@ -46,7 +46,6 @@ Checked against a description of baowenbo/DAIN (MIT) and its counts of parameter
 from itertools import pairwise
 from typing import Any, Literal
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -58,7 +57,7 @@ from midframe.nn.layers import exact, resize
 from midframe.nn.pair import Time, check_pair, check_size, read_times
 from midframe.nn.pwc import PWCNet
 from midframe.ops.adaptive_warp import BILINEAR, TAPS, adaptive_warp
-from midframe.ops.dense_search import SEARCHES, find_flows, find_luma
+from midframe.ops.dense_search import DenseSearch
 from midframe.ops.splat import fill_holes, project
 from midframe.types import Batch, Contract, FlowEstimator
 
@@ -302,9 +301,9 @@ class DAIN(nn.Module):
         multiple = max(STRIDE, 2 ** (len(kernel_widths) - 1))
         self.contract = Contract(multiple=multiple, minimum=multiple)
         self.alpha = alpha
-        self.estimator: FlowEstimator | None  # None: dense inverse search
+        self.estimator: FlowEstimator
         if isinstance(flow, str):
-            self.estimator = PWCNet(fit="pad", unused_upflow=True) if flow == "pwc" else None
+            self.estimator = PWCNet(fit="pad", unused_upflow=True) if flow == "pwc" else DenseSearch()
         else:
             self.estimator = flow
         self.depth = DepthNet(depth_width, norm=depth_norm)
@@ -367,8 +366,6 @@ class DAIN(nn.Module):
 
     def _find_flows(self, frames: Float[Tensor, "b 2 3 h w"]) -> tuple[Tensor, Tensor]:
         """flow01 and flow10, pixels, float32."""
-        if self.estimator is None:
-            return _search_flows(frames)
         frame0, frame1 = frames.unbind(1)
         both = self.estimator.flow(torch.cat([frame0, frame1]), torch.cat([frame1, frame0]))
         flow01, flow10 = exact(both).chunk(2)
@@ -398,15 +395,6 @@ class DAIN(nn.Module):
         blend = (1 - t) * warped[0] + t * warped[1]
         known = [blend, *warped, *flows, *state["kernels"].unbind(1), *contexts]
         return blend, blend + self.rectify(torch.cat([maps.to(blend.dtype) for maps in known], 1)).to(blend.dtype)
-
-
-def _search_flows(frames: Float[Tensor, "b 2 3 h w"]) -> tuple[Tensor, Tensor]:
-    """Dense inverse search in both directions, on the CPU, at the full size."""
-    search = SEARCHES["balanced"]
-    pictures = frames.detach().to("cpu", torch.float32).flatten(0, 1).contiguous().numpy()
-    luma = np.stack([find_luma(picture, search.luma) for picture in pictures])
-    flows = torch.from_numpy(find_flows(luma, search)).to(frames.device).permute(0, 3, 1, 2)
-    return flows[0::2], flows[1::2]
 
 
 def _order(log_depth: Float[Tensor, "b 2 1 h w"], batch: Batch) -> Tensor:

@@ -39,7 +39,6 @@ Checked against a description of xuxy09/QVI.
 from itertools import pairwise
 from typing import Any, Literal
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -50,17 +49,16 @@ from midframe.losses.pixel import l1
 from midframe.nn.layers import exact, merge
 from midframe.nn.pair import Time, check_size, read_times
 from midframe.nn.pwc import PWCNet
-from midframe.ops.dense_search import SEARCHES, find_flows, find_luma
+from midframe.ops.dense_search import DenseSearch
 from midframe.ops.perception import Network, lpips_distance
 from midframe.ops.splat import reverse
 from midframe.ops.warp import warp
-from midframe.types import Batch, Contract
+from midframe.types import Batch, Contract, FlowEstimator
 
 MEAN = (0.429, 0.431, 0.397)  # of the authors' training pictures; what the networks see is less this
 REACH = 10.0  # pixels that the flow filter looks away, at most
 SLOPE = 0.1
 SURE = 1.0  # pixels of acceleration that the guard lets pass everywhere: flow is not more exact
-SEARCH = SEARCHES["balanced"]  # on luma of full size, so that its flow is in pixels of the frames
 
 
 def move(
@@ -117,17 +115,6 @@ def blend(
     return merge(warped0, warped1, torch.sigmoid(logit + torch.log((1 - t) / t)))
 
 
-def search_flows(frames: Float[Tensor, "b 4 3 h w"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """F01, F0₋₁, F10, F12 by dense inverse search, on the CPU; they come back to the frames' device, as float32."""
-    found = []
-    for clip in frames.detach().to("cpu", torch.float32).contiguous().numpy():
-        before, luma0, luma1, after = (find_luma(frame, 0) for frame in clip)
-        pairs = find_flows(np.stack([luma0, luma1, luma0, before, luma1, after]), SEARCH)
-        found.append(pairs[[0, 2, 1, 4]])
-    flows = torch.from_numpy(np.stack(found)).permute(1, 0, 4, 2, 3).contiguous().to(frames.device)
-    return flows[0], flows[1], flows[2], flows[3]
-
-
 class UNet(nn.Module):
     """Super SloMo's: seven levels of ever more channels by mean pooling and back, joined level by level.
 
@@ -166,7 +153,8 @@ class QVI(nn.Module):
     """Synthesizer for any 0 < t < 1 between the second and the third of four frames.
 
     widths  channels of the U-Net, from full size down to 1/32; the mask net takes the first of them, and half of it
-    flow    a module with `flow(frame0, frame1)`, "dis" for dense inverse search, None for an untrained PWC-Net
+    flow    "pwc": PWC-Net; "dis": dense inverse search, on the CPU, without weights; or an estimator of one's own: it
+            becomes a part of this one if it is a module
     frozen  the flow network does not learn, as published
     linear  leave acceleration out: what QVI is compared with
     guard   see `accelerate`; 0 trusts every acceleration, as published
@@ -179,7 +167,7 @@ class QVI(nn.Module):
         self,
         *,
         widths: tuple[int, ...] = (32, 64, 128, 256, 512, 512),
-        flow: nn.Module | Literal["dis"] | None = None,
+        flow: FlowEstimator | Literal["pwc", "dis"] = "pwc",
         frozen: bool = True,
         linear: bool = False,
         guard: float = 0.0,
@@ -189,14 +177,18 @@ class QVI(nn.Module):
             raise UsageError(
                 f"QVI takes two widths or more, each at least 2, and a guard of 0 or more: {widths}, {guard}."
             )
-        if isinstance(flow, str) and flow != "dis":
-            raise UsageError(f'QVI: flow is a network, "dis" or None, got {flow!r}.')
+        if isinstance(flow, str) and flow not in ("pwc", "dis"):
+            raise UsageError(f'QVI: flow is "pwc", "dis" or an estimator, got {flow!r}.')
         stride = 2 ** (len(widths) - 1)
         self.contract = Contract(inputs=(-1, 0, 1, 2), multiple=stride, minimum=stride)
         self.linear, self.guard, self.frozen = linear, guard, frozen
         self.perception: tuple[Network, float] | None = None
-        self.flow: nn.Module | None = None if flow == "dis" else flow or PWCNet(mean=MEAN)
-        if self.flow is not None and frozen:
+        self.flow: FlowEstimator
+        if isinstance(flow, str):
+            self.flow = PWCNet(mean=MEAN) if flow == "pwc" else DenseSearch()
+        else:
+            self.flow = flow
+        if isinstance(self.flow, nn.Module) and frozen:
             self.flow.requires_grad_(False)
         self.refine = UNet(12 + 4 + 4, widths, 8)
         self.mask = nn.Sequential(
@@ -217,7 +209,7 @@ class QVI(nn.Module):
     def train(self, mode: bool = True) -> "QVI":
         """As of every module, but a frozen flow network stays as it is used: its statistics do not learn either."""
         super().train(mode)
-        if self.flow is not None and self.frozen:
+        if isinstance(self.flow, nn.Module) and self.frozen:
             self.flow.eval()
         return self
 
@@ -235,12 +227,9 @@ class QVI(nn.Module):
 
     def _flows(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """F01, F0₋₁, F10, F12, float32; one after the other, because each needs much memory for a moment."""
-        if self.flow is None:
-            return search_flows(frames)
         before, frame0, frame1, after = frames.unbind(1)
-        find: Any = self.flow
         ahead0, behind0, ahead1, behind1 = (
-            exact(find.flow(here, there))
+            exact(self.flow.flow(here, there))
             for here, there in ((frame0, frame1), (frame0, before), (frame1, frame0), (frame1, after))
         )
         return ahead0, behind0, ahead1, behind1

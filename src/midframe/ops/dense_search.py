@@ -7,13 +7,18 @@ must come out the same with one worker and with eight, so `find_flows` sets Open
 process. Work is shared by torch's number of threads instead (`share_work`), which does not show in the result.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import cv2
 import numba
 import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
 from numpy.typing import NDArray
+from torch import Tensor
 
 from midframe.ops.threads import share_work
 
@@ -63,28 +68,50 @@ def find_luma(frame: Floats, reduce: int) -> Bytes:
     return out
 
 
-def find_flows(luma: Bytes, search: Search) -> Floats:
-    """n h w → n h w 2: flow in pixels of the luma, from each picture to the other one of its pair; 0 and 1 are a pair,
-    2 and 3, …"""
+def find_flows(luma: Bytes, search: Search, pairs: Sequence[tuple[int, int]] | None = None) -> Floats:
+    """n h w → m h w 2: flow in pixels of the luma for each of `pairs`, from the first picture to the second; None: from
+    each picture to the other one of its pair, 0 and 1 are a pair, 2 and 3, …"""
     if cv2.getNumThreads() != 1:
         cv2.setNumThreads(1)  # see the top of the file
     count, height, width = luma.shape
+    wanted = [(k, k ^ 1) for k in range(count)] if pairs is None else pairs
     below, right = max(0, _SMALLEST - height), max(0, _SMALLEST - width)
     planes = [cv2.copyMakeBorder(plane, 0, below, 0, right, cv2.BORDER_REPLICATE) for plane in luma]
-    flows = np.empty((count, height, width, 2), np.float32)
+    flows = np.empty((len(wanted), height, width, 2), np.float32)
 
     def find(first: int, stop: int) -> None:
         for k in range(first, stop):
+            here, there = wanted[k]
             dis = cv2.DISOpticalFlow.create(search.preset)  # one per call: the object keeps buffers
             dis.setFinestScale(search.finest)
             dis.setPatchStride(search.stride)
             dis.setGradientDescentIterations(search.descents)
             dis.setVariationalRefinementIterations(search.refinements)
             # None: with an array it would start from that flow (OpenCV's stubs do not know)
-            flows[k] = dis.calc(planes[k], planes[k ^ 1], None)[:height, :width]  # type: ignore[call-overload]
+            flows[k] = dis.calc(planes[here], planes[there], None)[:height, :width]  # type: ignore[call-overload]
 
-    share_work(find, count)
+    share_work(find, len(wanted))
     return flows
+
+
+class DenseSearch:
+    """Flow estimator (`midframe.types.FlowEstimator`): the search of `dis`, on the CPU and without gradient."""
+
+    def __init__(self, preset: Preset = "balanced") -> None:
+        self._search = SEARCHES[preset]
+
+    def flow(self, frame0: Float[Tensor, "b 3 h w"], frame1: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 2 h w"]:
+        """Where each pixel of frame 0 goes, pixels, float32 on the frames' device. Frames in [0, 1]."""
+        reduce, count = self._search.luma, len(frame0)
+        pictures = torch.cat([frame0, frame1]).detach().to("cpu", torch.float32).contiguous().numpy()
+        luma = np.stack([find_luma(picture, reduce) for picture in pictures])
+        found = find_flows(luma, self._search, [(k, count + k) for k in range(count)])
+        flow = torch.from_numpy(found).permute(0, 3, 1, 2)
+        if reduce:
+            height, width = frame0.shape[-2:]
+            flow = F.interpolate(flow, scale_factor=2**reduce, mode="bilinear", align_corners=False) * 2**reduce
+            flow = flow[..., :height, :width]
+        return flow.contiguous().to(frame0.device)
 
 
 # Float constants are wrapped, because a plain one makes everything it touches float64, which halves the width of the
