@@ -38,8 +38,8 @@ There is no release by the authors. What public re-implementations do differentl
 Where we differ from all of them: in the loss the high-pass residual, which the network does not make, is left out of
 both pictures, instead of being missing from one. Nothing is clamped. The pyramid is ours (exact for any size, edges
 wrap around). `high` can put back part of the frames' own high-pass residual: what is published has none, and then no
-network can be better than 38.0 dB in the mean on the first frames of ten real clips of 448 pixels (32.6 to 44.7; with
-`high=0.5` 38.9 dB, with 1 38.5 dB).
+network can be better than 37.7 dB in the mean on ten real clips of 448 pixels (32.9 to 42.3; with `high=0.5` 38.7 dB,
+with 1 38.2 dB; benchmarks/phase_ceiling.py).
 
 Written from a description of the paper and of its re-implementations, not from their code.
 """
