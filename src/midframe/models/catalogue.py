@@ -446,7 +446,8 @@ SYSTEMS: tuple[System, ...] = (
             "tiny": {"widths": (4, 8, 8, 8, 8, 8), "flow": "dis"},
         },
         params=1_585_089,
-        weights="none",
+        weights="repo",
+        cards=("qvi-s/clips",),
         page="qvi",
     ),
     System(
