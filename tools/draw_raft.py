@@ -11,7 +11,7 @@ from contact_sheet import draw_sheet, save_sheet
 from looking import colour_flow, make_parser, open_model, read_pictures, read_row, tell
 
 from midframe.bench.between import as_8bit, as_tensor
-from midframe.models.raft import RAFT
+from midframe.nn.raft import RAFT
 from midframe.ops.warp import warp
 
 

@@ -74,37 +74,42 @@ def make_job(
         given[name] = _as_field(name, value, known[name].type)
     job = InterpolateJob(input=os.fspath(input), output=os.fspath(output) if output is not None else None, **given)
     _check_numbers(job)
-    from midframe.models.catalogue import resolve
+    from midframe.models.catalogue import check_effort
 
-    resolve(job.model)
+    check_effort(job.model, job.effort)
     return job
 
 
 @overload
-def between(frame0: "NDArray[Any]", frame1: "NDArray[Any]", t: Time, *, model: str = "midnet") -> "NDArray[Any]": ...
+def between(
+    frame0: "NDArray[Any]", frame1: "NDArray[Any]", t: "Time | NDArray[Any]", *, model: str = "midnet"
+) -> "NDArray[Any]": ...
 @overload
 def between(
-    frame0: "NDArray[Any]", frame1: "NDArray[Any]", t: Sequence[Time], *, model: str = "midnet"
+    frame0: "NDArray[Any]", frame1: "NDArray[Any]", t: "Sequence[Time | NDArray[Any]]", *, model: str = "midnet"
 ) -> "list[NDArray[Any]]": ...
 @overload
-def between(frame0: "Tensor", frame1: "Tensor", t: Time, *, model: str = "midnet") -> "Tensor": ...
+def between(frame0: "Tensor", frame1: "Tensor", t: "Time | NDArray[Any]", *, model: str = "midnet") -> "Tensor": ...
 @overload
-def between(frame0: "Tensor", frame1: "Tensor", t: Sequence[Time], *, model: str = "midnet") -> "list[Tensor]": ...
+def between(
+    frame0: "Tensor", frame1: "Tensor", t: "Sequence[Time | NDArray[Any]]", *, model: str = "midnet"
+) -> "list[Tensor]": ...
 
 
-def between(frame0: Any, frame1: Any, t: Time | Sequence[Time], *, model: str = "midnet") -> Any:
+def between(frame0: Any, frame1: Any, t: Any, *, model: str = "midnet") -> Any:
     """The frame, or frames, at time `t` between two frames.
 
     frame0, frame1  NumPy H W 3, RGB: uint8 in 0…255, uint16 in 0…65535 or floating point in [0, 1];
                     or torch 3 H W or B 3 H W, floating point in [0, 1]
-    t               0 is frame0, 1 is frame1; for a sequence a list comes back, made from one look at the two frames
+    t               0 is frame0, 1 is frame1; a NumPy array H W gives each pixel a time of its own (see
+                    `midframe.retime.map_times`); for a sequence a list comes back, made from one look at the two
     model           a name as in `midframe models`
 
     The answer is of the same kind, type, size and device as the frames. Integers are rounded and clipped; floating
     point is not clipped. At t = 0 and t = 1 it is a copy of the frame given. No gradient flows.
 
     Raises UsageError for frames that do not match, are of another kind, or t outside [0, 1]; ContractError if the
-    model cannot render that t.
+    model cannot render that t, or no map of times.
 
     >>> import numpy as np, midframe
     >>> dark, light = np.full((64, 96, 3), 50, np.uint8), np.full((64, 96, 3), 150, np.uint8)
@@ -113,10 +118,11 @@ def between(frame0: Any, frame1: Any, t: Time | Sequence[Time], *, model: str = 
     >>> len(midframe.between(dark, light, [0.25, 0.5, 0.75]))
     3
     """
+    import numpy as np
     import torch
 
-    single = isinstance(t, float | int | Fraction)
-    times = [_as_time(value) for value in ((t,) if isinstance(t, float | int | Fraction) else t)]
+    single = isinstance(t, float | int | Fraction) or (isinstance(t, np.ndarray) and t.ndim == 2)
+    times = [_as_time(value) for value in ([t] if single else t)]
     made: Sequence[Any]
     if isinstance(frame0, torch.Tensor) and isinstance(frame1, torch.Tensor):
         made = _between_tensors(frame0, frame1, times, model)
@@ -125,7 +131,9 @@ def between(frame0: Any, frame1: Any, t: Time | Sequence[Time], *, model: str = 
     return made[0] if single else made
 
 
-def _between_tensors(frame0: "Tensor", frame1: "Tensor", times: list[Fraction], model: str) -> "list[Tensor]":
+def _between_tensors(
+    frame0: "Tensor", frame1: "Tensor", times: "list[Fraction | NDArray[Any]]", model: str
+) -> "list[Tensor]":
     if frame0.shape != frame1.shape or frame0.dtype != frame1.dtype or frame0.device != frame1.device:
         raise UsageError(
             f"the two frames differ: {tuple(frame0.shape)} {frame0.dtype} on {frame0.device}, "
@@ -137,14 +145,18 @@ def _between_tensors(frame0: "Tensor", frame1: "Tensor", times: list[Fraction], 
         )
     batch = frame0.ndim == 4
     pair = [frame if batch else frame[None] for frame in (frame0, frame1)]
-    made = _render(pair[0].float(), pair[1].float(), times, model)
-    ends = {Fraction(0): frame0, Fraction(1): frame1}
-    return [
-        ends[t].detach().clone() if t in ends else (made[t] if batch else made[t][0]).to(frame0.dtype) for t in times
-    ]
+    found = []
+    for t, made in zip(times, _render(pair[0].float(), pair[1].float(), times, model), strict=True):
+        if made is None:
+            found.append((frame1 if t else frame0).detach().clone())
+        else:
+            found.append((made if batch else made[0]).to(frame0.dtype))
+    return found
 
 
-def _between_arrays(frame0: Any, frame1: Any, times: list[Fraction], model: str) -> "list[NDArray[Any]]":
+def _between_arrays(
+    frame0: Any, frame1: Any, times: "list[Fraction | NDArray[Any]]", model: str
+) -> "list[NDArray[Any]]":
     import numpy as np
     import torch
 
@@ -163,42 +175,60 @@ def _between_arrays(frame0: Any, frame1: Any, times: list[Fraction], model: str)
         torch.from_numpy(np.ascontiguousarray(frame.transpose(2, 0, 1), dtype=np.float32) / np.float32(white))[None]
         for frame in (frame0, frame1)
     ]
-    made = _render(pair[0], pair[1], times, model)
     found = []
-    for t in times:
-        if t in (0, 1):
+    for t, made in zip(times, _render(pair[0], pair[1], times, model), strict=True):
+        if made is None:
             found.append((frame1 if t else frame0).copy())
             continue
-        values = np.ascontiguousarray(made[t][0].permute(1, 2, 0).numpy()) * np.float32(white)
+        values = np.ascontiguousarray(made[0].permute(1, 2, 0).numpy()) * np.float32(white)
         found.append((values.round().clip(0, white) if whole else values).astype(frame0.dtype))
     return found
 
 
-def _render(frame0: "Tensor", frame1: "Tensor", times: list[Fraction], name: str) -> "dict[Fraction, Tensor]":
-    """Each time strictly between 0 and 1 → B 3 H W float32, from one `prepare`."""
+def _render(
+    frame0: "Tensor", frame1: "Tensor", times: "list[Fraction | NDArray[Any]]", name: str
+) -> "list[Tensor | None]":
+    """B 3 H W float32 for each of `times`, from one `prepare`; None for 0 and 1, which are the frames themselves."""
     import torch
     import torch.nn.functional as F
 
     from midframe.errors import ContractError
     from midframe.models.adapt import Bisected
 
-    asked = sorted({t for t in times if 0 < t < 1})
     model = _load(name, str(frame0.device))
     contract = model.contract
     if contract.inputs != (0, 1):
         raise ContractError(f"{name} reads frames {contract.inputs} around a gap, not two; it needs interpolate().")
+    asked = [t for t in times if isinstance(t, Fraction) and 0 < t < 1]
+    maps = [t for t in times if not isinstance(t, Fraction)]
+    if maps and not contract.maps:
+        raise ContractError(f"{name} renders one time for the whole frame, not a map of times; midnet does.")
     if contract.times is not None and any(t not in contract.times for t in asked):
         model = Bisected(model, depth=BISECTION_DEPTH)
-    if not asked:
-        return {}
+    if not asked and not maps:
+        return [None for _ in times]
     height, width = frame0.shape[-2:]
+    if any(t.shape != (height, width) for t in maps):
+        raise UsageError(f"a map of times has the frames' height and width, {height} {width}; got {maps[0].shape}.")
     goal = [-(-max(side, contract.minimum) // contract.multiple) * contract.multiple for side in (height, width)]
-    pair = [frame0.detach(), frame1.detach()]
-    if goal != [height, width]:
-        pair = [F.pad(frame, (0, goal[1] - width, 0, goal[0] - height), mode="replicate") for frame in pair]
+    right, below = goal[1] - width, goal[0] - height
+    pair = [F.pad(frame.detach(), (0, right, 0, below), mode="replicate") for frame in (frame0, frame1)]
+    ready: dict[Fraction, Tensor] = {}
+    found: list[Tensor | None] = []
     with torch.no_grad():
         state = model.prepare(torch.stack(pair, dim=1))
-        return {t: model.render(state, float(t))[..., :height, :width].clone() for t in asked}
+        for t in times:
+            if not isinstance(t, Fraction):
+                plane = torch.from_numpy(t.astype("float32"))[None, None].to(frame0.device)
+                plane = F.pad(plane, (0, right, 0, below), mode="replicate")
+                found.append(model.render(state, plane)[..., :height, :width].clone())
+            elif t in (0, 1):
+                found.append(None)
+            else:
+                if t not in ready:
+                    ready[t] = model.render(state, float(t))[..., :height, :width]
+                found.append(ready[t].clone())
+    return found
 
 
 @functools.lru_cache(maxsize=4)
@@ -208,7 +238,13 @@ def _load(name: str, device: str) -> "Synthesizer":
     return quicken(load(name, device))
 
 
-def _as_time(t: Time) -> Fraction:
+def _as_time(t: Any) -> "Fraction | NDArray[Any]":
+    import numpy as np
+
+    if isinstance(t, np.ndarray) and t.ndim == 2:
+        if not np.issubdtype(t.dtype, np.floating) or not (t.size and t.min() >= 0 and t.max() <= 1):  # NaN fails, too
+            raise UsageError(f"a map of times holds floating point numbers from 0 to 1; this one is {t.dtype}.")
+        return t
     if not isinstance(t, float | int | Fraction) or not math.isfinite(t) or not 0 <= t <= 1:
         raise UsageError(f"t is a number from 0 (the first frame) to 1 (the second), not {t!r}.")
     return Fraction(t)

@@ -32,6 +32,7 @@ class Contract:
     minimum    smallest height and width it accepts; the engine pads
     random     two states from different generators differ
     symmetric  swapping the frames and t → 1−t gives the same picture
+    maps       t may be a map, B 1 H W: a time of its own for each pixel
     """
 
     inputs: tuple[int, ...] | None = (0, 1)
@@ -42,6 +43,7 @@ class Contract:
     minimum: int = 1
     random: bool = False
     symmetric: bool = False
+    maps: bool = False
 
 
 class Synthesizer(Protocol):
@@ -56,7 +58,10 @@ class Synthesizer(Protocol):
     def prepare(self, frames: Float[Tensor, "b n 3 h w"], generator: torch.Generator | None = None) -> State: ...
 
     def render(
-        self, state: State, t: float | Float[Tensor, " b"], size: tuple[int, int] | None = None
+        self,
+        state: State,
+        t: float | Float[Tensor, " b"] | Float[Tensor, "b 1 h w"],
+        size: tuple[int, int] | None = None,
     ) -> Float[Tensor, "b 3 h2 w2"]: ...
 
 
@@ -86,6 +91,10 @@ class Batch:
 
 
 class Trainable(Protocol):
-    """A system that can be trained: its loss on a batch, with named parts beside the total under "loss"."""
+    """A system that can be trained: its loss on a batch, with named parts beside the total under "loss".
+
+    It may hand back the frames it made as "made", B·M 3 H W with gradients, one for each target: who wants to judge
+    them by another loss, too, need not make them again.
+    """
 
     def loss(self, batch: Batch) -> dict[str, Tensor]: ...

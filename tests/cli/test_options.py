@@ -13,6 +13,7 @@ from midframe.engine.job import InterpolateJob
 
 COMMANDS = typer.main.get_command(app).commands
 FIELDS = {field.name: field for field in fields(InterpolateJob) if field.name not in ("input", "output")}
+NEEDS = {"effort": {"model": "ugsp"}}  # options that not every model takes
 TEXTS = {
     "weights": "own.safetensors",
     "model": "blend", "factor": "2.5", "fps": "60000/1001", "slow": "4", "start_time": "1:02", "end_time": "1:05.5",
@@ -63,6 +64,8 @@ def given(field):
         return [f"--no-{field.name}" if field.default else flag(field.name)], not field.default
     if field.name in TEXTS:
         return [flag(field.name), TEXTS[field.name]], TEXTS[field.name]
+    if field.name == "effort":
+        return [flag(field.name), "0.5"], 0.5
     return [flag(field.name), "3"], 3
 
 
@@ -76,5 +79,7 @@ def test_a_flag_sets_its_option_and_no_other(name, midframe, monkeypatch):
 
     monkeypatch.setattr("midframe.engine.run.run", run)
     typed, value = given(FIELDS[name])
+    others = NEEDS.get(name, {})
+    typed += [word for other, text in others.items() for word in (flag(other), text)]
     assert midframe("interpolate", "in.mp4", "-o", "out.mp4", *typed)[0] == 130
-    assert seen == [InterpolateJob(input="in.mp4", output="out.mp4", **{name: value})]
+    assert seen == [InterpolateJob(input="in.mp4", output="out.mp4", **others, **{name: value})]

@@ -57,6 +57,7 @@ def place(tmp_path_factory):
     midnet = RECIPE.format(steps=1).replace("ifrnet-s/tiny", "midnet/tiny").replace("flow = true", "")
     (folder / "lpips.toml").write_text(midnet.replace("[optim]", "[optim]\nlpips = 1.0"))
     (folder / "blind.toml").write_text(RECIPE.format(steps=1).replace("[optim]", "[optim]\nlpips = 1.0"))
+    (folder / "woven.toml").write_text((folder / "flow.toml").read_text().replace("[optim]", "[optim]\ntexture = 0.1"))
     (folder / "begun.toml").write_text('start = "midnet"\n' + midnet)
     (folder / "astray.toml").write_text('start = "dis"\n' + midnet)
     return folder
@@ -132,6 +133,7 @@ def test_a_signal_leaves_a_checkpoint_and_says_how_to_go_on(place, tmp_path):
         ("nowhere", [], 3, "nowhere.toml: cannot be read"),
         ("blend", [], 2, "blend cannot be trained: it has no loss."),
         ("blind", [], 2, "ifrnet-s/tiny cannot be trained on LPIPS"),
+        ("woven", [], 2, "raft-s/tiny makes no frames whose texture could be seen: leave [optim] texture away."),
         ("astray", [], 2, "midnet/tiny cannot start from dis"),
         ("small", ["--budget", "soon"], 2, "--budget soon: give a time such as 20m"),
         ("small", ["--data", "nowhere"], 3, "nowhere is not a packed store"),

@@ -1,5 +1,7 @@
 """midnet: motion of the middle carried to any time; what it does before and after it has learnt."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from networks import count, moving_batch, train_a_little
@@ -105,6 +107,45 @@ def test_motion_is_carried_along_itself():
     motion = torch.cat([0.1 * x, 0 * x], 1)  # motion(x) = x/10: what is at x after ½ began at x/1.05
     found = carry(motion, 0.5)[0, 0, 4, 4:24]
     torch.testing.assert_close(found, (0.1 * x / 1.05)[0, 0, 4, 4:24], atol=2e-3, rtol=0)
+
+
+def test_a_map_of_one_time_is_that_time(net):
+    frames, _ = shifted(4)
+    state = net.prepare(frames)
+    torch.testing.assert_close(net.render(state, torch.full((1, 1, 96, 96), 0.3)), net.render(state, 0.3))
+
+
+def test_each_pixel_goes_as_far_as_its_map_says(net):
+    frames, _ = shifted(4, parts=4)
+    state = moving(net, frames, 16)
+    t = torch.full((1, 1, 96, 96), 0.25)
+    t[:, :, 48:] = 0.75
+    made = net.render(state, t)
+    inner = slice(24, -24)
+    for rows, time in ((slice(0, 32), 0.25), (slice(64, 96), 0.75)):
+        whole = net.render(state, time)
+        torch.testing.assert_close(made[..., rows, inner], whole[..., rows, inner], atol=2e-2, rtol=0)
+    assert (net.render(state, 0.25) - net.render(state, 0.75)).abs().mean() > 0.02
+
+
+@pytest.mark.parametrize("end", [0, 1])
+def test_where_the_map_says_0_or_1_the_frame_stays_as_it_is(net, end):
+    frames, _ = shifted(4)
+    made = net.render(moving(net, frames, 8), torch.full((1, 1, 96, 96), float(end)))
+    torch.testing.assert_close(made, frames[:, end], atol=2e-2, rtol=0)
+
+
+def test_it_can_learn_from_distance_in_place_of_time():
+    torch.manual_seed(0)
+    net = Midnet(**TINY, index="distance")
+    batch = moving_batch()
+    with pytest.raises(ContractError, match="distance = true"):
+        net.loss(batch)
+    count, targets, _, height, width = batch.targets.shape
+    even = batch.target_times[:, :, None, None, None].expand(count, targets, 1, height, width)
+    found = net.loss(replace(batch, labels={**batch.labels, "distance": even}))["loss"]
+    net.index = "time"
+    torch.testing.assert_close(found, net.loss(batch)["loss"])
 
 
 def test_super_whites_survive(net):

@@ -8,9 +8,12 @@ from safetensors.torch import load_file
 from torch import nn
 
 from midframe.errors import InputError, ModelError, UsageError
+from midframe.losses.texture import texture
+from midframe.models.catalogue import SYSTEMS
+from midframe.models.load import build
 from midframe.train.checkpoint import NAME, Checkpoint, save
 from midframe.train.log import read_rows
-from midframe.train.loop import Validation, train
+from midframe.train.loop import Validation, _Loss, train
 from midframe.train.recipe import DataRecipe, OptimRecipe, Recipe, RunRecipe
 from midframe.train.schedule import Average, rate_at
 from midframe.types import Batch
@@ -46,8 +49,11 @@ class Normed(Mixer):
 class Averages:
     """Random frames whose target is their mean."""
 
+    def __init__(self, size=8):
+        self.size = size
+
     def sample(self, generator, count):
-        frames = torch.rand(count, 2, 3, 8, 8, generator=generator)
+        frames = torch.rand(count, 2, 3, self.size, self.size, generator=generator)
         times = torch.tensor([0.0, 1.0]).expand(count, 2)
         return Batch(frames, times, frames.mean(1, keepdim=True), torch.full((count, 1), 0.5))
 
@@ -255,3 +261,89 @@ def test_an_interrupt_while_saving_stays_an_interrupt(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         save(tmp_path, point)
     assert not list(tmp_path.iterdir())
+
+
+class Renders(Mixer):
+    """Makes frames when asked, as every synthesizer does."""
+
+    made = 0
+
+    def forward(self, frames, t=None):
+        self.made += 1
+        return super().forward(frames)
+
+
+class HandsOver(Renders):
+    """Its loss hands back the frames that it judged."""
+
+    def loss(self, batch):
+        made = self(batch.frames)
+        return {"loss": (made - batch.targets[:, 0]).abs().mean(), "made": made}
+
+
+TEXTURED = replace(RECIPE, optim=replace(RECIPE.optim, steps=10, texture=0.5))
+
+
+def test_texture_joins_the_loss(tmp_path):
+    batch = Averages(16).sample(torch.Generator().manual_seed(0), 3)
+    model = Renders()
+    parts = _Loss(model, 0.5)(batch)
+    seen = texture(model(batch.frames), *batch.frames.unbind(1))
+    assert torch.allclose(parts["texture"], 0.5 * seen)
+    assert torch.allclose(parts["loss"], parts["l1"] + parts["texture"])
+    train(TEXTURED, model, Averages(16), tmp_path)
+    assert all(float(row["texture"]) > 0 for row in read_rows(tmp_path / "log.csv"))
+
+
+def test_frames_that_a_loss_hands_back_are_not_made_again(tmp_path):
+    again, once = Renders(), HandsOver()
+    train(TEXTURED, again, Averages(16), tmp_path / "again")
+    train(TEXTURED, once, Averages(16), tmp_path / "once")
+    assert (again.made, once.made) == (22, 11)  # 10 steps, and one that is counted
+    for name, value in again.state_dict().items():
+        assert torch.allclose(value, once.state_dict()[name], atol=1e-6)
+    plain = replace(TEXTURED, optim=replace(TEXTURED.optim, texture=0.0))
+    train(plain, HandsOver(), Averages(16), tmp_path / "plain")
+    assert set(read_rows(tmp_path / "plain" / "log.csv")[0]) & {"made", "texture"} == set()
+
+
+def test_the_texture_of_a_longer_window_is_that_of_the_two_frames_around_the_target():
+    class OfTwo(Renders):
+        def forward(self, frames, t=None):
+            return super().forward(frames[:, 1:3])
+
+    frames = torch.rand(2, 4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    times = torch.tensor([-1.0, 0.0, 1.0, 2.0]).expand(2, 4)
+    batch = Batch(frames, times, frames[:, 1:3].mean(1, keepdim=True), torch.full((2, 1), 0.5))
+    model = OfTwo()
+    wanted = texture(model(frames), frames[:, 1], frames[:, 2])
+    assert torch.allclose(_Loss(model, 1.0)(batch)["texture"], wanted)
+
+
+TRAINABLE = {row.target: row for row in SYSTEMS if row.task == "interpolate" and row.needs_weights}
+
+
+@pytest.mark.parametrize("row", TRAINABLE.values(), ids=lambda row: row.name)
+def test_every_system_that_makes_frames_takes_the_texture_loss(row):
+    torch.manual_seed(0)
+    model = build(f"{row.name}/tiny")
+    if not hasattr(model, "loss"):
+        pytest.skip("cannot be trained")
+    count = len(model.contract.inputs)
+    frames = torch.rand(1, count, 3, 64, 64)
+    times = torch.arange(count)[None] - (count // 2 - 1.0)
+    parts = _Loss(model.train(), 0.1)(Batch(frames, times, torch.rand(1, 1, 3, 64, 64), torch.full((1, 1), 0.5)))
+    assert parts["texture"].requires_grad and bool(parts["texture"] > 0) and "made" not in parts
+    parts["texture"].backward()
+    gradients = [value.grad for value in model.parameters() if value.grad is not None]
+    assert gradients and all(bool(one.isfinite().all()) for one in gradients)
+
+
+def test_a_checkpoint_older_than_a_key_of_recipes_goes_on(tmp_path):
+    train(RECIPE, Mixer(), Averages(), tmp_path, budget=1e-9)
+    found = torch.load(tmp_path / NAME, weights_only=True)
+    del found["recipe"]["optim"]["texture"]
+    torch.save(found, tmp_path / NAME)
+    with pytest.raises(UsageError, match=r"optim.texture 0.0 → 0.5"):
+        train(replace(RECIPE, optim=replace(RECIPE.optim, texture=0.5)), Mixer(), Averages(), tmp_path, resume=True)
+    assert train(RECIPE, Mixer(), Averages(), tmp_path, budget=1e-9, resume=True).step == 2

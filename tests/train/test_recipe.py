@@ -51,6 +51,8 @@ def test_a_recipe_is_read(tmp_path):
         ('system = "x"\n[optim]\nbetas = [0.9]', "betas are two numbers"),
         ('system = "x"\n[optim]\nsteps = 100', "steps must be more than warm_up"),
         ('system = "x"\n[optim]\ndecay = -1', "decay must not be negative"),
+        ('system = "x"\n[optim]\ntexture = -0.1', "texture must not be negative"),
+        ('system = "x"\n[optim]\ntexture = true', "texture = True: give a number"),
         ('system = "x"\n[run]\nprecision = "fp16"', 'precision is "fp32" or "bf16"'),
         ('system = "x"\n[run]\nsave_every = 0', "intervals must be at least 1"),
         ("system = ", "not a TOML file"),

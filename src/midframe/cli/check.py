@@ -38,7 +38,7 @@ EXAMPLES = """Examples:
 
 The gap that is bridged here is twice as long as in use: there the result looks
 better than these figures say. Figures are of 8-bit RGB; cuts are left out."""
-JOB_OPTIONS = ("weights", "start_time", "end_time", "rate", "cut_list", "deinterlace", "allow_damaged")
+JOB_OPTIONS = ("weights", "effort", "start_time", "end_time", "rate", "cut_list", "deinterlace", "allow_damaged")
 WORST = 6  # pictures kept of each model
 BISECTION_DEPTH = 4  # as the engine: a middle-frame model answers t in sixteenths
 
@@ -61,17 +61,17 @@ def check(
 ) -> None:
     """Drop every second frame, make it again, compare: PSNR, SSIM, the worst frames as pictures, a plot."""
     from midframe.api import make_job
-    from midframe.models.catalogue import resolve
+    from midframe.models.catalogue import check_effort
 
     refuse_stdin(input)
-    job = make_job(input, **options)
     names = list(dict.fromkeys(name.strip() for name in model.split(",") if name.strip()))
     if not names:
         raise UsageError("--model names none: give e.g. --model dis,blend.")
+    job = make_job(input, model=names[0], **options)
     if options["weights"] is not None and len(names) > 1:
         raise UsageError("--weights are of one model: give --model one name.")
     for name in names:
-        resolve(name)  # a misspelt name is refused before the first one is measured
+        check_effort(name, job.effort)  # a misspelt name is refused before the first one is measured
     if 0 < frames < 3:
         raise UsageError(f"--frames {frames}: the check needs at least 3; 0 takes all.")
 
@@ -98,7 +98,7 @@ def check(
     found: dict[str, CheckResult] = {}
     cuts: set[int] = set()
     for name in names:
-        synthesizer = adapt(load(name, weights=job.weights), plan)
+        synthesizer = adapt(load(name, weights=job.weights, effort=job.effort), plan)
         with (
             counting(f"checking {name}", quiet=quiet) as count,
             Reader(

@@ -17,6 +17,8 @@ import typer
 import midframe
 from midframe.cli.bench import EXAMPLES as bench_examples
 from midframe.cli.bench import bench
+from midframe.cli.between import EXAMPLES as between_examples
+from midframe.cli.between import between
 from midframe.cli.check import EXAMPLES as check_examples
 from midframe.cli.check import JOB_OPTIONS as check_options
 from midframe.cli.check import check
@@ -90,6 +92,7 @@ def _options(
 
 
 app.command(epilog=EXAMPLES)(job_options(interpolate))
+app.command(epilog=between_examples)(between)
 app.command(epilog=info_examples)(job_options(info, info_options))
 app.command()(models)
 app.command(epilog=check_examples)(job_options(check, check_options))

@@ -14,14 +14,15 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Time": ("factor", "fps", "slow", "vfr", "end", "start_time", "end_time", "rate"),
     "Shots": ("cuts", "cut_list", "write_cut_list", "duplicates", "overlays", "deinterlace"),
     "Streams and encoding": ("audio", "codec", "crf", "preset", "pix_fmt"),
-    "Work": ("model", "weights", "workers", "threads", "tile", "segment", "overwrite", "allow_damaged"),
+    "Work": ("model", "weights", "effort", "workers", "threads", "tile", "segment", "overwrite", "allow_damaged"),
 }
 RENAMED = {"start_time": "start"}  # --start goes with --end-time; --end is the policy after the last frame
 SWITCHES_OFF = ("overlays", "deinterlace")  # on by default: the flag of interest is --no-…
 METAVARS = {
     "factor": "NUMBER", "fps": "RATE", "slow": "NUMBER", "start_time": "TIME", "end_time": "TIME", "rate": "RATE",
     "cut_list": "CSV", "write_cut_list": "CSV", "codec": "NAME", "crf": "NUMBER", "preset": "NAME", "pix_fmt": "NAME",
-    "model": "NAME", "weights": "FILE", "workers": "N", "threads": "N", "tile": "PIXELS", "segment": "FRAMES",
+    "model": "NAME", "weights": "FILE", "effort": "SHARE", "workers": "N", "threads": "N", "tile": "PIXELS",
+    "segment": "FRAMES",
 }  # fmt: skip
 
 

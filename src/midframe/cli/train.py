@@ -102,6 +102,8 @@ def train(
             raise UsageError(f"{found.system} cannot be trained on LPIPS: leave [optim] lpips away.")
         network = load_network("alex").to(place)
         perceive(network, found.optim.lpips)
+    if found.optim.texture > 0 and resolve(found.system)[0].task != "interpolate":
+        raise UsageError(f"{found.system} makes no frames whose texture could be seen: leave [optim] texture away.")
 
     def say(text: str) -> None:
         if not quiet and rank == 0:

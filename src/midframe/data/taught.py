@@ -41,13 +41,13 @@ class Taught:
             near = batch.frames[:, column].repeat_interleave(targets, 0)
             target = batch.targets.flatten(0, 1)
             flow, back = self._search.flow(target, near), self._search.flow(near, target)
-            for name, value in (("flow", flow), ("doubt", _doubt(flow, back))):
+            for name, value in (("flow", flow), ("doubt", find_doubt(flow, back))):
                 labels[f"{name}_t{end}"] = value.view(count, targets, *value.shape[1:])
         labels["has_flow"] = torch.ones(count, device=device)
         return replace(batch, labels=labels)
 
 
-def _doubt(flow: Tensor, back: Tensor) -> Tensor:
+def find_doubt(flow: Tensor, back: Tensor) -> Tensor:
     """1 where flow and the flow back from where it points do not cancel, or it points out of the picture."""
     inside = warp(torch.ones_like(flow[:, :1]), flow, border="zero")
     apart = (flow + warp(back, flow)).norm(dim=1, keepdim=True)

@@ -40,6 +40,11 @@ class InterpolateJob:
     weights: str | None = option(
         None, "Other weights for the model: a .safetensors file, or a name of `midframe weights list`."
     )
+    effort: float | None = option(
+        None,
+        "Share of its work that a model is to do, 0.1 to 1, for models that can leave out easy parts of the picture "
+        "(ugsp). Default: as it was trained.",
+    )
     # time
     factor: str | None = option(
         None, "Output frames per source frame: 2, 2.5, 8, 5/2. Default 2 when neither --fps nor --slow is given."

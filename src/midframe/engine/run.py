@@ -181,7 +181,7 @@ def prepare(
         times = read_cut_list(job.cut_list)
         cut_list = frozenset(gap for t in times if (gap := _gap_before(timeline, t)) is not None)
     setup = Setup(job, info, plan, tuple(make_segments(plan, job.segment)), settings, colour, output, cut_list)
-    fit(load(job.model, weights=job.weights), setup)  # refuse now what this model cannot do
+    fit(load(job.model, weights=job.weights, effort=job.effort), setup)  # refuse now what this model cannot do
     if remark := find_remark(job.model, job.weights):
         note(remark)
     return setup

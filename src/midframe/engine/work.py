@@ -88,7 +88,9 @@ def limit_threads(setup: Setup) -> None:
 
 def _here(setup: Setup, journal: Journal, todo: list[Segment], meter: Meter) -> Iterable[Record]:
     limit_threads(setup)
-    with closing(Pipeline(setup, quicken(load(setup.job.model, weights=setup.job.weights)))) as pipeline:
+    with closing(
+        Pipeline(setup, quicken(load(setup.job.model, weights=setup.job.weights, effort=setup.job.effort)))
+    ) as pipeline:
         for segment in todo:
             yield pipeline.run(segment, journal, meter.add)
 
@@ -204,7 +206,9 @@ def _work(setup: Setup, folder: Path, pipe: Any, parent: int) -> None:
         gc.freeze()  # what torch made lives as long as this process: never look through it again
         limit_threads(setup)
         journal = Journal.at(folder)
-        with closing(Pipeline(setup, quicken(load(setup.job.model, weights=setup.job.weights)))) as pipeline:
+        with closing(
+            Pipeline(setup, quicken(load(setup.job.model, weights=setup.job.weights, effort=setup.job.effort)))
+        ) as pipeline:
             while (segment := pipe.recv()) is not None:
                 record = pipeline.run(segment, journal, count)
                 pipe.send(pending)

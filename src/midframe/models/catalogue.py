@@ -16,6 +16,7 @@ from typing import Any, Literal
 from midframe.errors import ModelError, UsageError
 
 ENTRY_POINTS = "midframe.systems"
+LEAST_EFFORT = 0.1
 
 Task = Literal["interpolate", "predict", "superresolve", "propagate", "flow"]
 WeightsAre = Literal["none-needed", "bundled", "repo", "pull", "none"]
@@ -35,6 +36,7 @@ class System:
     licence   SPDX name of the code; that of weights is on their card
     page      name of the page in the documentation that it shares with others; None: its own name
     parts     keyword argument → name of the system that `load` builds for it, e.g. {"flow": "pwcnet"}
+    effort    whether the class takes `effort`, the share of its work that it is to do
     """
 
     name: str
@@ -50,6 +52,7 @@ class System:
     licence: str = "Apache-2.0"
     page: str | None = None
     parts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    effort: bool = False
 
     @property
     def needs_weights(self) -> bool:
@@ -216,7 +219,12 @@ SYSTEMS: tuple[System, ...] = (
         task="interpolate",
         year=2022,
         paper="Real-Time Intermediate Flow Estimation for Video Frame Interpolation, ECCV 2022, arXiv 2011.06294",
-        variants={"base": {}, "half": {"flow_scale": 0.5}, "tiny": {"widths": (8, 8, 8), "context": 2}},
+        variants={
+            "base": {},
+            "half": {"flow_scale": 0.5},
+            "regions": {"regions": True},
+            "tiny": {"widths": (8, 8, 8), "context": 2},
+        },
         params=10_708_215,
         weights="none",
         page="rife",
@@ -231,6 +239,7 @@ SYSTEMS: tuple[System, ...] = (
         variants={
             "base": {"any_time": True},
             "half": {"any_time": True, "flow_scale": 0.5},
+            "regions": {"any_time": True, "regions": True},
             "tiny": {"any_time": True, "widths": (8, 8, 8), "context": 2},
         },
         params=10_710_780,
@@ -246,6 +255,7 @@ SYSTEMS: tuple[System, ...] = (
         variants={
             "base": {"widths": (24, 36, 54, 72), "side": 24},
             "half": {"widths": (24, 36, 54, 72), "side": 24, "scale": 0.5},
+            "regions": {"widths": (24, 36, 54, 72), "side": 24, "regions": True},
             "tiny": {"widths": (8, 8, 12, 16), "side": 8},
         },
         params=2_803_610,
@@ -363,7 +373,7 @@ SYSTEMS: tuple[System, ...] = (
     ),
     System(
         "raft",
-        "midframe.models.raft:RAFT",
+        "midframe.nn.raft:RAFT",
         task="flow",
         year=2020,
         paper="RAFT: Recurrent All-Pairs Field Transforms for Optical Flow, ECCV 2020, arXiv 2003.12039",
@@ -378,7 +388,7 @@ SYSTEMS: tuple[System, ...] = (
     ),
     System(
         "raft-s",
-        "midframe.models.raft:RAFT",
+        "midframe.nn.raft:RAFT",
         task="flow",
         year=2020,
         paper="RAFT: Recurrent All-Pairs Field Transforms for Optical Flow (small), ECCV 2020, arXiv 2003.12039",
@@ -476,6 +486,374 @@ SYSTEMS: tuple[System, ...] = (
         page="cain",
         times="1/2",
     ),
+    System(
+        "amt-s",
+        "midframe.models.amt:AMT",
+        task="interpolate",
+        year=2023,
+        paper="AMT: All-Pairs Multi-Field Transforms for Efficient Frame Interpolation, CVPR 2023, arXiv 2304.09790",
+        variants={
+            "base": {},
+            "half": {"scale": 0.5},
+            "tiny": {
+                "widths": (8, 8, 8, 12),
+                "side": 8,
+                "candidates": 2,
+                "match_widths": (8, 8, 8),
+                "match_features": 8,
+                "hidden": 12,
+                "of_flow": 4,
+                "of_matches": (8,),
+                "fused": 8,
+            },
+        },
+        params=2_990_543,
+        weights="none",
+        page="amt",
+    ),
+    System(
+        "amt-l",
+        "midframe.models.amt:AMT",
+        task="interpolate",
+        year=2023,
+        paper="AMT: All-Pairs Multi-Field Transforms for Efficient Frame Interpolation, CVPR 2023, arXiv 2304.09790",
+        variants={
+            "base": {
+                "widths": (48, 64, 72, 128),
+                "side": 48,
+                "first_kernel": 7,
+                "candidates": 5,
+                "match_widths": (64, 72, 128),
+                "match_features": 128,
+                "bottleneck": False,
+                "hidden": 128,
+                "of_flow": 48,
+                "of_matches": (256, 160),
+                "fused": 124,
+                "comb_kernel": 7,
+            },
+            "half": {
+                "widths": (48, 64, 72, 128),
+                "side": 48,
+                "first_kernel": 7,
+                "candidates": 5,
+                "match_widths": (64, 72, 128),
+                "match_features": 128,
+                "bottleneck": False,
+                "hidden": 128,
+                "of_flow": 48,
+                "of_matches": (256, 160),
+                "fused": 124,
+                "comb_kernel": 7,
+                "scale": 0.5,
+            },
+            "tiny": {
+                "widths": (8, 8, 8, 12),
+                "side": 8,
+                "candidates": 2,
+                "match_widths": (8, 8, 8),
+                "match_features": 8,
+                "hidden": 12,
+                "of_flow": 4,
+                "of_matches": (8, 8),
+                "fused": 8,
+                "bottleneck": False,
+                "comb_kernel": 7,
+            },
+        },
+        params=12_935_367,
+        weights="none",
+        page="amt",
+    ),
+    System(
+        "amt-g",
+        "midframe.models.amt:AMT",
+        task="interpolate",
+        year=2023,
+        paper="AMT: All-Pairs Multi-Field Transforms for Efficient Frame Interpolation, CVPR 2023, arXiv 2304.09790",
+        variants={
+            "base": {
+                "widths": (84, 96, 112, 128),
+                "side": 84,
+                "first_kernel": 7,
+                "candidates": 5,
+                "match_widths": (64, 112, 160, 160),
+                "match_features": 128,
+                "bottleneck": False,
+                "hidden": 192,
+                "of_flow": 64,
+                "of_matches": (256, 192),
+                "fused": 188,
+                "again": True,
+                "comb_kernel": 7,
+                "distillation": 0.005,
+            },
+            "half": {
+                "widths": (84, 96, 112, 128),
+                "side": 84,
+                "first_kernel": 7,
+                "candidates": 5,
+                "match_widths": (64, 112, 160, 160),
+                "match_features": 128,
+                "bottleneck": False,
+                "hidden": 192,
+                "of_flow": 64,
+                "of_matches": (256, 192),
+                "fused": 188,
+                "again": True,
+                "comb_kernel": 7,
+                "distillation": 0.005,
+                "scale": 0.5,
+            },
+            "tiny": {
+                "widths": (8, 8, 8, 12),
+                "side": 8,
+                "candidates": 2,
+                "match_widths": (8, 8, 8, 8),
+                "match_features": 8,
+                "hidden": 12,
+                "of_flow": 4,
+                "of_matches": (8, 8),
+                "fused": 8,
+                "bottleneck": False,
+                "comb_kernel": 7,
+                "again": True,
+            },
+        },
+        params=30_638_919,
+        weights="none",
+        page="amt",
+    ),
+    System(
+        "ema-vfi",
+        "midframe.models.ema_vfi:EMAVFI",
+        task="interpolate",
+        year=2023,
+        paper="Extracting Motion and Appearance via Inter-Frame Attention, CVPR 2023, arXiv 2303.00440",
+        variants={
+            "base": {},
+            "half": {"scale": 0.5},
+            "tiny": {"width": 2, "depths": (1, 1, 1, 2, 2)},
+        },
+        params=65_662_359,
+        weights="none",
+        page="ema_vfi",
+    ),
+    System(
+        "ema-vfi-s",
+        "midframe.models.ema_vfi:EMAVFI",
+        task="interpolate",
+        year=2023,
+        paper="Extracting Motion and Appearance via Inter-Frame Attention, CVPR 2023, arXiv 2303.00440 (small)",
+        variants={
+            "base": {"width": 16, "depths": (2, 2, 2, 2, 2)},
+            "half": {"width": 16, "depths": (2, 2, 2, 2, 2), "scale": 0.5},
+            "tiny": {"width": 2, "depths": (1, 1, 1, 2, 2)},
+        },
+        params=14_489_815,
+        weights="none",
+        page="ema_vfi",
+    ),
+    System(
+        "ema-vfi-xs",
+        "midframe.models.ema_vfi:EMAVFI",
+        task="interpolate",
+        year=2023,
+        paper="Extracting Motion and Appearance via Inter-Frame Attention, CVPR 2023, arXiv 2303.00440; smaller: ours",
+        variants={
+            "base": {"width": 8, "span": 128, "depths": (2, 2, 2, 2, 2)},
+            "half": {"width": 8, "span": 128, "depths": (2, 2, 2, 2, 2), "scale": 0.5},
+            "tiny": {"width": 2, "depths": (1, 1, 1, 2, 2)},
+        },
+        params=3_642_551,
+        weights="none",
+        page="ema_vfi",
+    ),
+    System(
+        "cspa",
+        "midframe.models.cspa:CSPA",
+        task="interpolate",
+        year=2023,
+        paper="Exploring Motion Ambiguity and Alignment for Video Frame Interpolation, CVPR 2023, arXiv 2203.10291",
+        variants={"base": {}, "tiny": {"width": 8, "extract": 1, "align": (1, 1, 1), "paint": 1, "groups": 4}},
+        params=28_655_251,
+        weights="none",
+        times="1/2",
+    ),
+    System(
+        "cspa-s",
+        "midframe.models.cspa:CSPA",
+        task="interpolate",
+        year=2023,
+        paper="Exploring Motion Ambiguity and Alignment (ours, small, begins at the blend), arXiv 2203.10291",
+        variants={
+            "base": {
+                "width": 32,
+                "extract": 1,
+                "align": (1, 1, 2),
+                "paint": 2,
+                "groups": 4,
+                "reduce": 2,
+                "from_blend": True,
+            },
+            "tiny": {
+                "width": 16,
+                "extract": 1,
+                "align": (1, 1, 1),
+                "paint": 1,
+                "groups": 4,
+                "reduce": 2,
+                "from_blend": True,
+            },
+        },
+        params=711_732,
+        weights="none",
+        page="cspa",
+        times="1/2",
+    ),
+    System(
+        "ugsp",
+        "midframe.models.ugsp:UGSP",
+        task="interpolate",
+        year=2023,
+        paper="Uncertainty-Guided Spatial Pruning Architecture, ACM MM 2023, arXiv 2307.16555",
+        variants={
+            "base": {},
+            "full": {"effort": 1.0},
+            "fast": {"effort": 0.35},
+            "distill": {"distil": True, "target": 0.365},
+            "tiny": {"widths": (4, 8, 8, 8), "depths": (2, 2, 2, 2)},
+        },
+        params=6_764_702,
+        weights="none",
+        times="1/2",
+        effort=True,
+    ),
+    System(
+        "ugsp-s",
+        "midframe.models.ugsp:UGSP",
+        task="interpolate",
+        year=2023,
+        paper="Uncertainty-Guided Spatial Pruning Architecture (ours, smaller), ACM MM 2023, arXiv 2307.16555",
+        variants={
+            "base": {
+                "widths": (20, 32, 48, 64),
+                "depths": (3, 3, 2, 2),
+                "straight": True,
+                "guide": 0.05,
+                "distil": True,
+            },
+            "full": {"widths": (20, 32, 48, 64), "depths": (3, 3, 2, 2), "effort": 1.0},
+            "fast": {"widths": (20, 32, 48, 64), "depths": (3, 3, 2, 2), "effort": 0.35},
+            "tiny": {"widths": (4, 8, 8, 8), "depths": (2, 2, 2, 2), "straight": True, "distil": True},
+        },
+        params=1_467_078,
+        weights="none",
+        page="ugsp",
+        times="1/2",
+        effort=True,
+    ),
+    System(
+        "vfit",
+        "midframe.models.vfit:VFIT",
+        task="interpolate",
+        year=2022,
+        paper="Video Frame Interpolation Transformer (VFIT-B), CVPR 2022, arXiv 2111.13817",
+        variants={
+            "base": {},
+            "tiny": {"widths": (4, 8, 8, 8, 8), "depths": (1, 2, 1, 1), "heads": (2, 2, 2, 2), "features": 8},
+        },
+        params=29_082_065,
+        weights="none",
+        times="1/2",
+    ),
+    System(
+        "vfit-s",
+        "midframe.models.vfit:VFIT",
+        task="interpolate",
+        year=2022,
+        paper="Video Frame Interpolation Transformer (VFIT-S), CVPR 2022, arXiv 2111.13817",
+        variants={
+            "base": {"widths": (16, 32, 64, 128, 192)},
+            "tiny": {"widths": (4, 8, 8, 8, 8), "depths": (1, 2, 1, 1), "heads": (2, 2, 2, 2), "features": 8},
+        },
+        params=7_537_489,
+        weights="none",
+        page="vfit",
+        times="1/2",
+    ),
+    System(
+        "vfit-xs",
+        "midframe.models.vfit:VFIT",
+        task="interpolate",
+        year=2022,
+        paper="Video Frame Interpolation Transformer, CVPR 2022, arXiv 2111.13817; a size of ours that a CPU can train",
+        variants={
+            "base": {
+                "widths": (8, 16, 32, 64, 96),
+                "depths": (1, 1, 2, 1),
+                "heads": (2, 2, 4, 8),
+                "features": 16,
+                "kernel": 3,
+            },
+            "tiny": {
+                "widths": (4, 8, 8, 8, 8),
+                "depths": (1, 2, 1, 1),
+                "heads": (2, 2, 2, 2),
+                "features": 8,
+                "kernel": 3,
+            },
+        },
+        params=1_065_345,
+        weights="none",
+        page="vfit",
+        times="1/2",
+    ),
+    System(
+        "dbvi",
+        "midframe.models.dbvi:DBVI",
+        task="interpolate",
+        year=2022,
+        paper="Deep Bayesian Video Frame Interpolation, ECCV 2022",
+        variants={
+            "base": {},
+            "2x": {"alpha": (1.0,) * 6},
+            "folded": {"folded": True},  # other weights: `fold` makes them of those of "base"
+            "tiny": {"alpha": (0.5, 1.0), "widths": (4, 4, 32), "memory": 8, "folded": True, "flow": "dis"},
+        },
+        params=15_186_048,
+        weights="none",
+    ),
+    System(
+        "dbvi-s",
+        "midframe.models.dbvi:DBVI",
+        task="interpolate",
+        year=2022,
+        paper="Deep Bayesian Video Frame Interpolation, ECCV 2022; ours, small, flow by dense inverse search",
+        variants={
+            "base": {
+                "alpha": (0.2, 0.4, 1.0),
+                "widths": (12, 32, 64),
+                "memory": 8,
+                "blocks": 1,
+                "folded": True,
+                "greedy": True,
+                "flow": "dis",
+            },
+            "tiny": {
+                "alpha": (0.5, 1.0),
+                "widths": (4, 4, 32),
+                "memory": 4,
+                "blocks": 1,
+                "folded": True,
+                "greedy": True,
+                "flow": "dis",
+            },
+        },
+        params=368_376,
+        weights="none",
+        page="dbvi",
+    ),
 )
 
 
@@ -520,3 +898,15 @@ def resolve(name: str) -> tuple[System, str]:
 def find(name: str) -> System:
     """The row that `name` ("dis" or "dis/fast") means. Raises UsageError as `resolve` does."""
     return resolve(name)[0]
+
+
+def check_effort(name: str, effort: float | None) -> None:
+    """Raises UsageError if the system that `name` means takes no effort, or `effort` is not between 0.1 and 1."""
+    row = find(name)
+    if effort is None:
+        return
+    if not row.effort:
+        able = ", ".join(other.name for other in systems() if other.effort)
+        raise UsageError(f"{row.name} always does all of its work: --effort is for {able}.")
+    if not LEAST_EFFORT <= effort <= 1:
+        raise UsageError(f"--effort {effort:g}: give a number from {LEAST_EFFORT} to 1, which is all of the work.")

@@ -21,16 +21,21 @@ Flow: pixels of its own level, (dx, dy), t→0 and then t→1. Nothing of `prepa
 | base (M) | 32 48 72 96 | 32 | 4,959,692 | 12.672 G |
 | L | 64 96 144 192, first kernel 7×7 | 64 | 19,699,460 | 50.199 G |
 
+With `regions`, each stage of the encoder is told which areas of the two frames look alike (arXiv 2312.15868, see
+`nn.region_prior`). A fresh prior changes nothing, so that a trained IFRNet can be gone on with. The features of the
+true frame, which those that the decoders build are held against, are found without it.
+
 Where we differ from the authors' code: the answer is not clamped to [0, 1], so that super-whites of a video survive
 (the loss clamps, as theirs). Frames are warped at their own values and the mean never leaves the encoder, which is the
 same up to rounding. Checked against a description of ltkong218/IFRNet (MIT) and its table of shapes.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from midframe.errors import ContractError, UsageError
@@ -39,6 +44,8 @@ from midframe.losses.flow import flow_distillation
 from midframe.losses.pixel import charbonnier
 from midframe.nn.layers import conv_prelu, exact, merge, resize, warp_pair
 from midframe.nn.pair import Time, check_pair, check_size, read_times
+from midframe.nn.region_prior import Fuse, RegionPrior, Segmenter
+from midframe.ops.regions import find_regions
 from midframe.types import Batch, Contract
 
 STRIDE = 16  # of the coarsest level
@@ -57,12 +64,15 @@ class Encoder(nn.Module):
         self.pyramid3 = _level(inputs[2], inputs[3])
         self.pyramid4 = _level(inputs[3], inputs[4])
 
-    def forward(self, image: Float[Tensor, "b 3 h w"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Features at 1/2, 1/4, 1/8, 1/16."""
-        f1 = self.pyramid1(image)
-        f2 = self.pyramid2(f1)
-        f3 = self.pyramid3(f2)
-        return f1, f2, f3, self.pyramid4(f3)
+    def forward(self, image: Float[Tensor, "b 3 h w"], fuse: Fuse | None = None) -> tuple[Tensor, ...]:
+        """Features at 1/2, 1/4, 1/8, 1/16; `fuse` changes each before the next is made of it."""
+        levels = []
+        for stage, pyramid in enumerate((self.pyramid1, self.pyramid2, self.pyramid3, self.pyramid4)):
+            image = pyramid(image)
+            if fuse is not None:
+                image = fuse(stage, image)
+            levels.append(image)
+        return tuple(levels)
 
 
 def _level(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
@@ -112,6 +122,8 @@ class IFRNet(nn.Module):
     first_kernel  of the very first convolution (7 in L)
     scale         the network sees the frames at this part of their size, flow and mask are enlarged; 0.8 is what the
                   authors take for SNU-FILM. 16 / scale must be a whole number: sizes must be multiples of it.
+    regions       the encoder is told of areas: True finds them by colour and motion, on the CPU; or a function that
+                  makes label maps B 2 h w of frames B 2 3 H W (whole numbers up to 255, 0: no area)
 
     The state is {"frames": B 2 3 H W, "features": per level (f0, f1)}; the object holds parameters only.
     """
@@ -123,6 +135,7 @@ class IFRNet(nn.Module):
         side: int = 32,
         first_kernel: int = 3,
         scale: float = 1.0,
+        regions: bool | Segmenter = False,
     ) -> None:
         super().__init__()
         multiple = round(STRIDE / scale) if scale > 0 else 0
@@ -138,11 +151,26 @@ class IFRNet(nn.Module):
         self.decoder3 = Decoder(3 * c3 + 4, 3 * c3, 4 + c2, side)  # feature, f0, f1 warped, flow
         self.decoder2 = Decoder(3 * c2 + 4, 3 * c2, 4 + c1, side)
         self.decoder1 = Decoder(3 * c1 + 4, 3 * c1, 4 + 1 + 3, side)
+        self.regions: RegionPrior | None = None
+        if regions:
+            self.regions = RegionPrior(widths, find=find_regions if regions is True else regions)
 
-    def prepare(self, frames: Float[Tensor, "b 2 3 h w"], generator: torch.Generator | None = None) -> dict[str, Any]:
-        """Features of both frames. Raises ContractError if the frames are not two, or of another size."""
+    def prepare(
+        self,
+        frames: Float[Tensor, "b 2 3 h w"],
+        generator: torch.Generator | None = None,
+        *,
+        regions: Int[Tensor, "b 2 h2 w2"] | None = None,
+    ) -> dict[str, Any]:
+        """Features of both frames. `regions` are label maps that are known already.
+
+        Raises ContractError if the frames are not two, or of another size, or for maps that are none
+        (`ops.regions.check_regions`); UsageError for maps that this network has no use for.
+        """
         check_pair("IFRNet", frames, self.contract)
-        return {"frames": frames, "features": self._encode(frames, _mean(frames))}
+        if regions is not None and self.regions is None:
+            raise UsageError("This IFRNet has no use for regions: build it with regions=True.")
+        return {"frames": frames, "features": self._encode(frames, _mean(frames), regions)}
 
     def render(self, state: dict[str, Any], t: Time, size: tuple[int, int] | None = None) -> Float[Tensor, "b 3 h w"]:
         """The frame at t, not clamped. Raises ContractError unless 0 < t < 1 and `size` is the frames'."""
@@ -159,7 +187,8 @@ class IFRNet(nn.Module):
 
         Distillation takes `batch.labels["flow_t0"]` and `["flow_t1"]` (B M 2 H W, pixels, from the target to each
         frame), for the members where `["has_flow"]` (B) is not 0 if that is given; without them it is left out, as in
-        the authors' training for 8×. Returns "loss" and its weighted parts.
+        the authors' training for 8×. A network with `regions` takes label maps from `["regions"]` (B 2 h w) if they
+        are given. Returns "loss" and its weighted parts.
         """
         check_pair("IFRNet", batch.frames, self.contract)
         count = batch.targets.shape[1]
@@ -173,7 +202,7 @@ class IFRNet(nn.Module):
         mean = _mean(batch.frames)
         features = tuple(
             (f0.repeat_interleave(count, 0), f1.repeat_interleave(count, 0))
-            for f0, f1 in self._encode(batch.frames, mean)
+            for f0, f1 in self._encode(batch.frames, mean, batch.labels.get("regions"))
         )
         made, flows, built = self._decode(frames, features, times)
         made = made.clamp(0, 1)
@@ -204,9 +233,14 @@ class IFRNet(nn.Module):
         return parts[0] + parts[1]
 
     def _encode(
-        self, frames: Float[Tensor, "b 2 3 h w"], mean: Float[Tensor, "b 1 1 1 1"]
+        self, frames: Float[Tensor, "b 2 3 h w"], mean: Float[Tensor, "b 1 1 1 1"], regions: Tensor | None
     ) -> tuple[tuple[Tensor, Tensor], ...]:
-        levels = self.encoder(resize((frames - mean).flatten(0, 1), self.scale))  # one pass for both frames
+        seen = resize((frames - mean).flatten(0, 1), self.scale)  # one pass for both frames
+        fuse = None
+        if self.regions is not None:
+            _, hints = self.regions(frames, (seen.shape[-2] // 2, seen.shape[-1] // 2), regions)
+            fuse = partial(self.regions.fuse, [hint.flatten(0, 1) for hint in hints])
+        levels = self.encoder(seen, fuse)
         halves = (level.unflatten(0, (-1, 2)).unbind(1) for level in levels)
         return tuple((f0, f1) for f0, f1 in halves)
 

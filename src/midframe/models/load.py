@@ -13,21 +13,28 @@ import torch
 from torch import Tensor
 
 from midframe.errors import ModelError, UsageError
-from midframe.models.catalogue import System, resolve, systems
+from midframe.models.catalogue import System, check_effort, resolve, systems
 from midframe.types import FlowEstimator, Synthesizer
 from midframe.weights import Weights, card, home, load_state, locate
 
 
-def load(name: str, device: str | torch.device = "cpu", *, weights: str | PathLike[str] | None = None) -> Synthesizer:
+def load(
+    name: str,
+    device: str | torch.device = "cpu",
+    *,
+    weights: str | PathLike[str] | None = None,
+    effort: float | None = None,
+) -> Synthesizer:
     """The system that `name` means, ready to `prepare` and `render`.
 
     name     "dis", or "dis/fast" for a variant
     device   where a network is put; a classical method computes on the CPU and answers on its frames' device
     weights  name of a weights card or path of a .safetensors file; None takes the user's own NAME.safetensors in the
              weights folder if there is one for a system without its authors' weights, else the variant's card
+    effort   0.1 to 1, for a system that can do less than all of its work; None: as it was trained
 
-    Raises UsageError for an unknown name or device and for a system that makes no frames, ModelError if weights are
-    missing or do not fit.
+    Raises UsageError for an unknown name or device, for a system that makes no frames and for an effort that it cannot
+    take, ModelError if weights are missing or do not fit.
     """
     row, _ = resolve(name)
     if row.task == "flow":
@@ -36,7 +43,7 @@ def load(name: str, device: str | torch.device = "cpu", *, weights: str | PathLi
             f"{row.name} estimates flow and makes no frames. {', '.join(there[:5])} and others interpolate: see "
             "`midframe models`."
         )
-    model: Synthesizer = _load(name, device, weights)
+    model: Synthesizer = _load(name, device, weights, effort)
     return model
 
 
@@ -52,10 +59,13 @@ def load_flow(
     return model
 
 
-def _load(name: str, device: str | torch.device, weights: str | PathLike[str] | None) -> Any:
+def _load(
+    name: str, device: str | torch.device, weights: str | PathLike[str] | None, effort: float | None = None
+) -> Any:
+    check_effort(name, effort)
     row, variant = resolve(name)
     place = read_device(device)
-    model = _build(row, variant, place)
+    model = _build(row, variant, place, effort)
     if weights is None and not row.needs_weights:
         return model
     if not isinstance(model, torch.nn.Module):
@@ -94,20 +104,22 @@ def quicken(model: Synthesizer) -> Synthesizer:
     return model
 
 
-def build(name: str, device: str | torch.device = "cpu") -> Synthesizer:
+def build(name: str, device: str | torch.device = "cpu", *, effort: float | None = None) -> Synthesizer:
     """The system without its weights, as initialised: for training and for tests. Raises UsageError as `load` does."""
+    check_effort(name, effort)
     row, variant = resolve(name)
-    return _build(row, variant, read_device(device))
+    return _build(row, variant, read_device(device), effort)
 
 
-def _build(row: System, variant: str, device: torch.device) -> Synthesizer:
+def _build(row: System, variant: str, device: torch.device, effort: float | None) -> Synthesizer:
     module, _, attribute = row.target.partition(":")
     try:
         made = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ModelError(f"{row.name}: {row.target} cannot be imported ({error}).") from error
     parts = {argument: _load(system, device, None) for argument, system in row.parts.items()}
-    model: Synthesizer = made(**row.variants[variant], **parts)
+    asked = {} if effort is None else {"effort": effort}
+    model: Synthesizer = made(**{**row.variants[variant], **parts, **asked})
     if isinstance(model, torch.nn.Module):
         model.to(device).eval()  # in place
     return model

@@ -17,13 +17,17 @@ convolution).
       Δmask, residual = join(w(I0), w(I1), mask, feature, t)                                  1/8 … 1/2, laid out to 1
       m = σ(mask + log((1 − t)/t) + Δmask);  m·w(I0) + (1 − m)·w(I1) + residual
 
+t may be a map, a time of its own for each pixel of the new frame: motion is known once for each pair, and every pixel
+goes as far along it as it is told. Told the distance that things have gone instead of the time (Zhong et al., ECCV
+2024, "distance indexing"; `index="distance"`), training has nothing to guess where speed changes.
+
 Flow and motion: (dx, dy), in points of the grid they are on. The bend is what acceleration would make of a
 straight path: 0 at both ends, largest in the middle. Nothing is clamped. At initialisation Δmask and residual are near
 0. What is shown to a block is warped at the block's own size, where RIFE warps at full size and reduces: the same to a
 hundredth of a decibel, at a fraction of the memory traffic.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +36,7 @@ from torch import Tensor, nn
 
 from midframe.nn.intermediate_flow import HANDED_ON, SLOPE, Head, flow_blocks
 from midframe.nn.layers import exact, resize, warp_pair
-from midframe.nn.pair import Time, check_pair, check_size, read_times
+from midframe.nn.pair import Time, check_pair, check_size, read_index, read_times, spread_times
 from midframe.ops.merge import lay_out, merge_laid_out
 from midframe.ops.pad import pad
 from midframe.ops.perception import Network, lpips_distance
@@ -44,6 +48,7 @@ COARSEST = SCALES[0] * 4  # a block halves twice
 CARRY = 3  # steps that carry motion to t
 # What the last layer says is scaled by this: Adam moves every weight alike, and a picture must be exact to 1/1000.
 STEP = 0.05
+EDGE = 1e-4  # where a map says 0 or 1, the mask is as good as decided
 UNSEEN = 0.005  # LPIPS that nobody sees; below it less counts for little
 
 
@@ -78,12 +83,13 @@ class Midnet(nn.Module):
     head     channels of the frames' features at 1/2r
     merge    channels of the merge at 1/2, 1/4 and 1/8
     longest  motion is looked for in frames of at most this many pixels, reduced by a power of two
+    index    what the loss tells it: "time", or "distance", the label of that name (B M 1 H W, see data/distance.py)
 
     The state is {"frames": B 2 3 H W, "motion": B 2 h w, "bend": B 2 h w, "hint": B 9 h w} with h = H/2r; the hint is
     the mask's logit and what the last block knows.
     """
 
-    contract = Contract(multiple=16, minimum=32)
+    contract = Contract(multiple=16, minimum=32, maps=True)
 
     def __init__(
         self,
@@ -92,9 +98,11 @@ class Midnet(nn.Module):
         head: int = 16,
         merge: tuple[int, int, int] = (8, 24, 48),
         longest: int = 960,
+        index: Literal["time", "distance"] = "time",
     ) -> None:
         super().__init__()
         self.longest = longest
+        self.index = index
         self.perception: tuple[Network, float] | None = None
         self.encode = Head(head)
         self.block0, self.block1, self.block2, self.block3 = flow_blocks(widths)
@@ -144,21 +152,23 @@ class Midnet(nn.Module):
         check_size("midnet", size, frames)
         return merge_laid_out(*self._decide(state, read_times("midnet", t, frames, self.contract)), STEP)
 
-    def _decide(self, state: dict[str, Any], t: Float[Tensor, "b 1 1 1"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _decide(self, state: dict[str, Any], t: Float[Tensor, "b 1 h w"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Both frames warped to t, the logit of the mask, and what the merge answers: see `merge_laid_out`."""
         frames = state["frames"]
         grid = frames.shape[-1] // state["motion"].shape[-1]
-        motion = carry(state["motion"], t - 0.5)
-        known = warp(torch.cat([state["bend"], state["hint"]], 1), (0.5 - t) * motion)
-        bend, hint = 4 * t * (1 - t) * known[:, :2], known[:, 2:]
-        flow = torch.cat([bend - t * motion, bend + (1 - t) * motion], 1)
+        here = t if t.shape[-1] == 1 else F.avg_pool2d(t, grid)
+        motion = carry(state["motion"], here - 0.5)
+        known = warp(torch.cat([state["bend"], state["hint"]], 1), (0.5 - here) * motion)
+        bend, hint = 4 * here * (1 - here) * known[:, :2], known[:, 2:]
+        flow = torch.cat([bend - here * motion, bend + (1 - here) * motion], 1)
         large = resize(torch.cat([grid * flow, hint[:, :1]], 1), grid)
         warped0, warped1 = (
             warp(frames[:, side], large[:, 2 * side : 2 * side + 2], kernel="bicubic") for side in (0, 1)
         )
         hint = resize(hint, grid / 2)
-        plane = t.expand(-1, 1, *hint.shape[-2:]).to(hint)
+        plane = spread_times(t, hint.shape[-2:]).to(hint)
         answer = self.join(lay_out(warped0, warped1, torch.cat([hint, plane], 1)))
+        t = t.clamp(EDGE, 1 - EDGE)
         return warped0, warped1, large[:, 4:] + torch.log((1 - t) / t), answer
 
     def forward(self, frames: Float[Tensor, "b 2 3 h w"], t: Time) -> Float[Tensor, "b 3 h w"]:
@@ -172,17 +182,18 @@ class Midnet(nn.Module):
         """Logarithm of the error of the answer, and half of that of the merge without its residual.
 
         Of a batch every second sample is looked at in frames of half the size, as large videos are.
-        Returns "loss" and its parts. Raises ContractError if the frames are not two.
+        Returns "loss" and its parts. Raises ContractError if the frames are not two or labels are missing.
         """
         check_pair("midnet", batch.frames, self.contract)
+        index = read_index("midnet", batch, self.index)
         answers, merges, looks = [], [], []
         for turn, reduce in enumerate((1, 2)):
-            frames, targets, times = (value[turn::2] for value in (batch.frames, batch.targets, batch.target_times))
+            frames, targets, times = (value[turn::2] for value in (batch.frames, batch.targets, index))
             if not len(frames):
                 continue
             state = self._prepare(frames, reduce)
             state = {name: value.repeat_interleave(targets.shape[1], 0) for name, value in state.items()}
-            decided = self._decide(state, times.reshape(-1, 1, 1, 1).to(frames))
+            decided = self._decide(state, times.flatten(0, 1).to(frames))
             made = merge_laid_out(*decided, STEP)
             truth = targets.flatten(0, 1)
             answers.append(log_distance(made, truth))

@@ -14,6 +14,9 @@ Flow: 4 channels, pixels at full size, (dx, dy), t→0 then t→1. Mask: a logit
 
 * `RIFE` is the paper's net: t = 1/2; with `any_time` its sibling RIFE_m, which sees t as one more plane and renders any
   t. 10,708,215 parameters with the teacher block, which only training runs; 10,071,550 without.
+* With `regions`, `RIFE` is told which areas of the two frames look alike (arXiv 2312.15868, see `nn.region_prior`):
+  the context features, and the first convolution of each block, as if its input had more channels whose weights are 0.
+  A fresh prior changes nothing. The teacher does without.
 * `RIFE40` renders any t; 8,412,855 parameters, 5,160,980 without the refinement (`refine=False`, the release's own
   default). When both directions of block 1's flow exceed 32 pixels, all scales double and the two blocks start again.
 
@@ -23,10 +26,11 @@ edges (the engine's doing) where theirs is black. Checked against hzwer/ECCV2022
 """
 
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from midframe.errors import ContractError, UsageError
@@ -35,6 +39,8 @@ from midframe.losses.laplacian import laplacian_pyramid
 from midframe.nn.layers import conv_prelu, exact, merge, resize, warp_pair
 from midframe.nn.pair import Time, check_pair, check_size, read_times
 from midframe.nn.refine import Contextnet, Unet
+from midframe.nn.region_prior import Fuse, RegionPrior, Segmenter, match
+from midframe.ops.regions import find_regions
 from midframe.types import Batch, Contract
 
 DISTILLATION = 0.01  # weight of the privileged distillation; authors' code, model/RIFE.py
@@ -51,12 +57,21 @@ class IFBlock(nn.Module):
         self.lastconv = nn.ConvTranspose2d(width, 5, 4, 2, 1)
 
     def forward(
-        self, x: Float[Tensor, "b c h w"], flow: Float[Tensor, "b 4 h w"] | None, scale: float
+        self,
+        x: Float[Tensor, "b c h w"],
+        flow: Float[Tensor, "b 4 h w"] | None,
+        scale: float,
+        hint: Float[Tensor, "b d h2 w2"] | None = None,
     ) -> tuple[Float[Tensor, "b 4 h w"], Float[Tensor, "b 1 h w"]]:
+        """`hint` is added to what the first convolution answers, at 1/(2·scale)."""
         x = resize(x, 1 / scale)
         if flow is not None:
             x = torch.cat([x, resize(flow, 1 / scale) / scale], 1)
-        x = self.conv0(x)
+        if hint is None:
+            x = self.conv0(x)
+        else:
+            first: Any = self.conv0[0]
+            x = self.conv0[1](first[1](first[0](x) + hint))
         x = self.convblock(x) + x
         out = resize(exact(self.lastconv(x)), 2 * scale)
         return out[:, :4] * (2 * scale), out[:, 4:]
@@ -68,8 +83,11 @@ class RIFE(nn.Module):
     widths      channels of the three blocks; the teacher is as wide as the last
     context     channels of context and U-Net at half size (paper: 16)
     flow_scale  below 1 the flow is looked for in smaller pictures: for large motion and 4K; the authors take 0.5 there
+    regions     blocks and context are told of areas: True finds them by colour and motion, on the CPU; or a function
+                that makes label maps B 2 h w of frames B 2 3 H W (whole numbers up to 255, 0: no area)
 
-    The state is {"frames": B 2 3 H W}; the object holds parameters only.
+    The state is {"frames": B 2 3 H W}, with `regions` also "flow hints", a map for each block, and "hints", one for
+    each level of the context (B 2 …); the object holds parameters only.
     """
 
     SCALES = (4.0, 2.0, 1.0)
@@ -81,6 +99,7 @@ class RIFE(nn.Module):
         context: int = 16,
         any_time: bool = False,
         flow_scale: float = 1.0,
+        regions: bool | Segmenter = False,
     ) -> None:
         super().__init__()
         self.any_time = any_time
@@ -95,11 +114,41 @@ class RIFE(nn.Module):
         self.block_tea = IFBlock(16 + more + 4, widths[2])
         self.contextnet = Contextnet(context)
         self.unet = Unet(context)
+        self.regions: RegionPrior | None = None
+        if regions:
+            find = find_regions if regions is True else regions
+            self.regions = RegionPrior((context, 2 * context, 4 * context, 8 * context), find=find)
+            codes = 2 * self.regions.channels
+            convs = [nn.Conv2d(codes, width // 2, 3, 1, 1, bias=False) for width in widths]
+            for conv in convs:
+                nn.init.zeros_(conv.weight)
+            self.flow_hints = nn.ModuleList(convs)
 
-    def prepare(self, frames: Float[Tensor, "b 2 3 h w"], generator: torch.Generator | None = None) -> dict[str, Any]:
-        """The frames as they are: every block's input depends on t. Raises ContractError for other frames."""
+    def prepare(
+        self,
+        frames: Float[Tensor, "b 2 3 h w"],
+        generator: torch.Generator | None = None,
+        *,
+        regions: Int[Tensor, "b 2 h2 w2"] | None = None,
+    ) -> dict[str, Any]:
+        """The frames as they are: every block's input depends on t. With `regions`, also what the areas have to say;
+        those given are label maps that are known already.
+
+        Raises ContractError for other frames, or for maps that are none (`ops.regions.check_regions`); UsageError for
+        maps that this network has no use for.
+        """
         check_pair("RIFE", frames, self.contract)
-        return {"frames": frames}
+        if self.regions is None:
+            if regions is not None:
+                raise UsageError("This RIFE has no use for regions: build it with regions=True.")
+            return {"frames": frames}
+        height, width = frames.shape[-2:]
+        codes, hints = self.regions(frames, (height // 2, width // 2), regions)
+        flow_hints = tuple(
+            conv(match(codes.flatten(1, 2), (round(height / scale) // 2, round(width / scale) // 2)))
+            for conv, scale in zip(self.flow_hints, self.scales, strict=True)
+        )
+        return {"frames": frames, "flow hints": flow_hints, "hints": tuple(hints)}
 
     def render(
         self, state: dict[str, Any], t: Time = 0.5, size: tuple[int, int] | None = None
@@ -108,8 +157,8 @@ class RIFE(nn.Module):
         frames: Tensor = state["frames"]
         check_size("RIFE", size, frames)
         times = read_times("RIFE", t, frames, self.contract)
-        flows, masks = self._find_flow(frames, times)
-        return self._refine(frames, flows[-1], masks[-1])
+        flows, masks = self._find_flow(state, times)
+        return self._refine(state, flows[-1], masks[-1])
 
     def forward(self, frames: Float[Tensor, "b 2 3 h w"], t: Time = 0.5) -> Float[Tensor, "b 3 h w"]:
         return self.render(self.prepare(frames), t)
@@ -117,16 +166,26 @@ class RIFE(nn.Module):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Laplacian pyramid of answer and teacher, privileged distillation of flow: paper, section 3.4.
 
+        A network with `regions` takes label maps from `batch.labels["regions"]` (B 2 h w) if they are given.
         Returns "loss" and its parts. Sides above 32 pixels (five levels). Raises ContractError for other frames.
         """
-        check_pair("RIFE", batch.frames, self.contract)
         count = batch.targets.shape[1]
+        known = None if self.regions is None else batch.labels.get("regions")
+        state = self.prepare(batch.frames, regions=known)
         frames = batch.frames.repeat_interleave(count, 0)
+        state = {
+            "frames": frames,
+            **{
+                name: tuple(hint.repeat_interleave(count, 0) for hint in state[name])
+                for name in ("flow hints", "hints")
+                if name in state
+            },
+        }
         truth = batch.targets.flatten(0, 1)
         if truth.shape[1:] != frames.shape[2:]:
             raise ContractError(f"RIFE: targets {tuple(truth.shape[1:])} and frames {tuple(frames.shape[2:])} differ.")
         times = read_times("RIFE", batch.target_times.flatten(), frames, self.contract)
-        flows, masks = self._find_flow(frames, times)
+        flows, masks = self._find_flow(state, times)
         frame0, frame1 = frames.unbind(1)
         seen = [*self._seen(frames, times, flows[-1]), masks[-1], truth]
         step, step_mask = self.block_tea(torch.cat(seen, 1), flows[-1], 1.0)
@@ -136,7 +195,7 @@ class RIFE(nn.Module):
         for flow, mask in zip(flows, masks, strict=True):
             made = merge(*warp_pair(frame0, frame1, flow), torch.sigmoid(mask))
             distillation = distillation + privileged_distillation(flow, teacher, made=made, taught=taught, truth=truth)
-        made = self._refine(frames, flows[-1], masks[-1]).clamp(0, 1)
+        made = self._refine(state, flows[-1], masks[-1]).clamp(0, 1)
         parts = {
             "reconstruction": laplacian_pyramid(made, truth, weighting="equal"),
             "teacher": laplacian_pyramid(taught, truth, weighting="equal"),
@@ -144,15 +203,17 @@ class RIFE(nn.Module):
         }
         return {"loss": torch.stack(list(parts.values())).sum(), **parts}
 
-    def _find_flow(self, frames: Tensor, times: Float[Tensor, "b 1 1 1"]) -> tuple[list[Tensor], list[Tensor]]:
+    def _find_flow(self, state: dict[str, Any], times: Float[Tensor, "b 1 1 1"]) -> tuple[list[Tensor], list[Tensor]]:
         """Flow and mask logit after each block."""
+        frames: Tensor = state["frames"]
+        hints = state.get("flow hints", (None, None, None))
         start = [frames[:, 0], frames[:, 1]]
         if self.any_time:
             start.append(times.expand(-1, 1, *frames.shape[-2:]))
-        flow, mask = self.block0(torch.cat(start, 1), None, self.scales[0])
+        flow, mask = self.block0(torch.cat(start, 1), None, self.scales[0], hints[0])
         flows, masks = [flow], [mask]
-        for block, scale in zip((self.block1, self.block2), self.scales[1:], strict=True):
-            step, step_mask = block(torch.cat([*self._seen(frames, times, flow), mask], 1), flow, scale)
+        for block, scale, hint in zip((self.block1, self.block2), self.scales[1:], hints[1:], strict=True):
+            step, step_mask = block(torch.cat([*self._seen(frames, times, flow), mask], 1), flow, scale, hint)
             flow, mask = flow + step, mask + step_mask
             flows.append(flow)
             masks.append(mask)
@@ -164,8 +225,12 @@ class RIFE(nn.Module):
         plane = [times.expand(-1, 1, *frames.shape[-2:])] if self.any_time else []
         return [frame0, frame1, *plane, *warp_pair(frame0, frame1, flow)]
 
-    def _refine(self, frames: Tensor, flow: Tensor, mask: Tensor) -> Tensor:
-        return _refined(self.contextnet, self.unet, frames, flow, mask)
+    def _refine(self, state: dict[str, Any], flow: Tensor, mask: Tensor) -> Tensor:
+        fuses: tuple[Fuse | None, Fuse | None] = (None, None)
+        if self.regions is not None:
+            first, second = ([hint[:, k] for hint in state["hints"]] for k in range(2))
+            fuses = partial(self.regions.fuse, first), partial(self.regions.fuse, second)
+        return _refined(self.contextnet, self.unet, state["frames"], flow, mask, fuses)
 
 
 class RIFE40(nn.Module):
@@ -239,10 +304,17 @@ class RIFE40(nn.Module):
         return step, step_mask
 
 
-def _refined(contextnet: Contextnet, unet: Unet, frames: Tensor, flow: Tensor, mask: Tensor) -> Tensor:
+def _refined(
+    contextnet: Contextnet,
+    unet: Unet,
+    frames: Tensor,
+    flow: Tensor,
+    mask: Tensor,
+    fuses: tuple[Fuse | None, Fuse | None] = (None, None),
+) -> Tensor:
     frame0, frame1 = frames.unbind(1)
     warped = warp_pair(frame0, frame1, flow)
-    contexts = contextnet(frame0, flow[:, :2]), contextnet(frame1, flow[:, 2:])
+    contexts = contextnet(frame0, flow[:, :2], fuses[0]), contextnet(frame1, flow[:, 2:], fuses[1])
     residual = unet(torch.cat([frame0, frame1, *warped, mask, flow], 1), *contexts)
     return merge(*warped, torch.sigmoid(mask)) + residual
 

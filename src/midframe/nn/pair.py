@@ -1,15 +1,17 @@
 """What every network of two frames asks of its caller: two RGB frames of a size it can halve, a time it can render."""
 
 from fractions import Fraction
+from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from midframe.errors import ContractError
-from midframe.types import Contract
+from midframe.types import Batch, Contract
 
-Time = float | Fraction | Float[Tensor, " b"]
+Time = float | Fraction | Float[Tensor, " b"] | Float[Tensor, "b 1 h w"]
 
 
 def check_pair(who: str, frames: Tensor, contract: Contract) -> None:
@@ -30,9 +32,14 @@ def check_size(who: str, size: tuple[int, int] | None, frames: Tensor) -> None:
         raise ContractError(f"{who} keeps the size {tuple(frames.shape[-2:])}, asked for {tuple(size)}; resize after.")
 
 
-def read_times(who: str, t: Time, frames: Tensor, contract: Contract) -> Float[Tensor, "b 1 1 1"]:
-    """One time for each member of the batch, in the frames' dtype. Raises ContractError for times it cannot render."""
+def read_times(who: str, t: Time, frames: Tensor, contract: Contract) -> Float[Tensor, "b 1 h2 w2"]:
+    """One time for each member of the batch, B 1 1 1, or the map of times as it is given; in the frames' dtype.
+
+    Raises ContractError for times it cannot render. A map may say 0 and 1, too: such pixels stay as they are.
+    """
     batch = frames.shape[0]
+    if isinstance(t, Tensor) and t.ndim > 1:
+        return _read_map(who, t, frames, contract)
     # compared as float64: a list of times such as (1/2,) must not be blurred by the frames' precision
     exact = torch.as_tensor(float(t) if isinstance(t, Fraction) else t, dtype=torch.float64).reshape(-1).cpu()
     if exact.numel() not in (1, batch):
@@ -48,3 +55,39 @@ def read_times(who: str, t: Time, frames: Tensor, contract: Contract) -> Float[T
         first, last = contract.covers
         raise ContractError(f"{who} renders {first} < t < {last}, asked for {exact.tolist()}. Copy the source frames.")
     return exact.to(frames.device, frames.dtype).expand(batch).view(batch, 1, 1, 1)
+
+
+def spread_times(times: Float[Tensor, "b 1 h w"], size: tuple[int, int] | torch.Size) -> Float[Tensor, "b 1 h2 w2"]:
+    """What `read_times` returns as a map of this (height, width)."""
+    if times.shape[-2:] == (1, 1):
+        return times.expand(-1, -1, *size)
+    if tuple(times.shape[-2:]) == tuple(size):
+        return times
+    return F.interpolate(times, tuple(size), mode="bilinear", align_corners=False)
+
+
+def read_index(who: str, batch: Batch, index: Literal["time", "distance"]) -> Float[Tensor, "b m 1 h w"]:
+    """What tells a network where between the frames each target lies: B M 1 1 1, or the label "distance".
+
+    Raises ContractError if that label is wanted and not there.
+    """
+    if index == "time":
+        return batch.target_times[:, :, None, None, None]
+    if "distance" not in batch.labels:
+        raise ContractError(
+            f"{who} learns from maps of distance here, and the samples have none: set [data] distance = true."
+        )
+    return batch.labels["distance"]
+
+
+def _read_map(who: str, t: Tensor, frames: Tensor, contract: Contract) -> Float[Tensor, "b 1 h w"]:
+    if not contract.maps:
+        raise ContractError(f"{who} renders one time for the whole frame, not a map of times.")
+    batch, size = frames.shape[0], tuple(frames.shape[-2:])
+    if t.ndim != 4 or t.shape[0] not in (1, batch) or t.shape[1] != 1 or tuple(t.shape[-2:]) != size:
+        raise ContractError(f"{who} takes a map of times {(batch, 1, *size)}, got {tuple(t.shape)}.")
+    first, last = contract.covers
+    lowest, highest = (float(edge) for edge in t.aminmax())
+    if not first <= lowest <= highest <= last:
+        raise ContractError(f"{who} renders {first} <= t <= {last}, the map holds {lowest:g} to {highest:g}.")
+    return t.to(frames.device, frames.dtype).expand(batch, -1, -1, -1)

@@ -1,7 +1,10 @@
-"""The refinement that RIFE's versions share: a context pyramid warped by the flow, a U-Net that adds what is missing.
+"""The refinement that RIFE's versions and EMA-VFI share: a U-Net that adds what is missing; and, of RIFE, a context
+pyramid warped by the flow.
 
 Huang et al., ECCV 2022, arXiv 2011.06294, section 3.3 and appendix; state-dict keys as in the authors' code (MIT).
 """
+
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
@@ -33,11 +36,19 @@ class Contextnet(nn.Module):
         self.conv3 = Halve(2 * c, 4 * c)
         self.conv4 = Halve(4 * c, 8 * c)
 
-    def forward(self, frame: Float[Tensor, "b 3 h w"], flow: Float[Tensor, "b 2 h w"]) -> list[Tensor]:
+    def forward(
+        self,
+        frame: Float[Tensor, "b 3 h w"],
+        flow: Float[Tensor, "b 2 h w"],
+        fuse: Callable[[int, Tensor], Tensor] | None = None,
+    ) -> list[Tensor]:
+        """`fuse` makes other features of a stage's, given its number, before they are warped and go on."""
         warped = []
         x = frame
-        for stage in (self.conv1, self.conv2, self.conv3, self.conv4):
+        for number, stage in enumerate((self.conv1, self.conv2, self.conv3, self.conv4)):
             x = stage(x)
+            if fuse is not None:
+                x = fuse(number, x)
             flow = resize(flow, 0.5) * 0.5
             warped.append(warp(x, flow))  # what goes on to the next stage is not warped
         return warped
@@ -46,12 +57,13 @@ class Contextnet(nn.Module):
 class Unet(nn.Module):
     """What to add to the merged frame, in −1…1, from frames, warps, mask logit, flow and both contexts.
 
-    17 → 2c, 4c, 8c, 16c channels at 1/2 … 1/16 and back; sigmoid, then 2x − 1.
+    17 → 2c, 4c, 8c, 16c channels at 1/2 … 1/16 and back; sigmoid, then 2x − 1. `seen` is 17, or more where there is
+    context at full size, too.
     """
 
-    def __init__(self, c: int = 16) -> None:
+    def __init__(self, c: int = 16, *, seen: int = 17) -> None:
         super().__init__()
-        self.down0 = Halve(17, 2 * c)
+        self.down0 = Halve(seen, 2 * c)
         self.down1 = Halve(4 * c, 4 * c)
         self.down2 = Halve(8 * c, 8 * c)
         self.down3 = Halve(16 * c, 16 * c)
@@ -62,7 +74,7 @@ class Unet(nn.Module):
         self.conv = nn.Conv2d(c, 3, 3, 1, 1)
 
     def forward(
-        self, seen: Float[Tensor, "b 17 h w"], context0: list[Tensor], context1: list[Tensor]
+        self, seen: Float[Tensor, "b s h w"], context0: list[Tensor], context1: list[Tensor]
     ) -> Float[Tensor, "b 3 h w"]:
         s0 = self.down0(seen)
         s1 = self.down1(torch.cat([s0, context0[0], context1[0]], 1))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from midframe.errors import InputError, UsageError
 from midframe.files import replacing
+from midframe.train.recipe import Recipe
 
 NAME = "last.pt"
 
@@ -54,6 +55,7 @@ def load(folder: Path, recipe: dict[str, Any]) -> Checkpoint | None:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: the checkpoint is damaged ({reason}); remove it to start again.") from error
     known, given = _flat(point.recipe), _flat(recipe)
+    known = {**_flat(Recipe(name="", system="").as_dict()), **known}  # a key that is younger than it: the default
     changed = [key for key in sorted({*known, *given}) if known.get(key) != given.get(key) and key not in FREE]
     if changed:
         told = ", ".join(f"{key} {known.get(key)} → {given.get(key)}" for key in changed)

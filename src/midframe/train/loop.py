@@ -29,6 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from midframe.data.source import Source
 from midframe.errors import InputError, ModelError, UsageError
 from midframe.files import replacing
+from midframe.losses.texture import texture
 from midframe.train import checkpoint
 from midframe.train.checkpoint import Checkpoint
 from midframe.train.log import Log, has_board
@@ -91,7 +92,8 @@ def train(
     tell: Callable[[Step | str], None] = lambda event: None,
 ) -> Outcome:
     """Train `model`, a module with `loss(batch)`, until the recipe's steps or `budget` seconds of this run are over.
-    A run takes one step at least, so that runs of any budget come to an end together.
+    A run takes one step at least, so that runs of any budget come to an end together. For [optim] texture the module
+    also has `forward(frames, t)`, unless its loss hands back the frames it made.
 
     folder    gets checkpoint, log, curve, pictures, best and last weights (the moving average, fp16 safetensors)
     resume    go on from the folder's checkpoint; without it a folder that holds one is refused
@@ -130,7 +132,7 @@ def train(
         average.updates = known.updates
         step, before, best = known.step, known.seconds, known.best
         tell(f"goes on at step {step} of {recipe.optim.steps}")
-    plain = _Loss(model)
+    plain = _Loss(model, recipe.optim.texture)
     lossy: nn.Module = plain
     if world > 1:
         lossy = nn.parallel.DistributedDataParallel(
@@ -231,15 +233,27 @@ def save_weights(state: Mapping[str, Tensor], path: Path, recipe: Recipe, step: 
 
 
 class _Loss(nn.Module):
-    """A system's loss as a forward pass, which is what DistributedDataParallel and torch.compile wrap."""
+    """A system's loss as a forward pass, which is what DistributedDataParallel and torch.compile wrap.
 
-    def __init__(self, model: Any) -> None:
+    With a weight for it also `losses.texture` of the frames that the loss hands back as "made", B·M 3 H W, against the
+    two around them; frames that it does not hand back are made once more.
+    """
+
+    def __init__(self, model: Any, texture: float) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.texture = model, texture
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         parts: dict[str, Tensor] = self.model.loss(batch)
-        return parts
+        made = parts.pop("made", None)
+        if self.texture == 0:
+            return parts
+        frames = batch.frames.repeat_interleave(batch.targets.shape[1], 0)
+        if made is None:
+            made = self.model(frames, batch.target_times.flatten())
+        before = frames.shape[1] // 2 - 1
+        matched = self.texture * texture(made, frames[:, before], frames[:, before + 1])
+        return {**parts, "loss": parts["loss"] + matched, "texture": matched}
 
 
 def _freeze(model: nn.Module, recipe: Recipe) -> None:

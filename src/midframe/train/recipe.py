@@ -24,6 +24,7 @@ class DataRecipe:
     synthetic  share of samples drawn from moving photographs instead of clips, 0…1
     flow       labels of flow, for losses that use them: exact with the synthetic samples
     teacher    who guesses the labels of flow for footage: "dis" (dense inverse search), "" nobody
+    distance   labels of how far along its way each pixel is (`data.distance`), for systems told that in place of time
     """
 
     crop: int = 224
@@ -37,6 +38,7 @@ class DataRecipe:
     synthetic: float = 0.0
     flow: bool = False
     teacher: str = ""
+    distance: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,8 @@ class OptimRecipe:
     ema         decay a step of the moving average that is measured and kept
     frozen      parameters whose names begin with one of these stay as they are
     lpips       weight of LPIPS (AlexNet) in the loss, for systems that take it; what is best is then decided by LPIPS
+    texture     weight of the texture consistency loss (`losses.texture`) beside the system's own, for systems that make
+                frames; 0.1 is usual
     """
 
     steps: int = 100_000
@@ -64,6 +68,7 @@ class OptimRecipe:
     ema: float = 0.999
     frozen: tuple[str, ...] = ()
     lpips: float = 0.0
+    texture: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +186,7 @@ def _check(recipe: Recipe, path: Path) -> None:
         "[optim] decay must not be negative": not optim.decay >= 0,
         "[optim] clip must be positive": not optim.clip > 0,
         "[optim] lpips must not be negative": not optim.lpips >= 0,
+        "[optim] texture must not be negative": not optim.texture >= 0,
         '[run] precision is "fp32" or "bf16"': run.precision not in ("fp32", "bf16"),
         "[run] intervals must be at least 1": min(run.log_every, run.validate_every, run.save_every) < 1,
     }

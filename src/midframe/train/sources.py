@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from midframe.data.augment import Augment
+from midframe.data.distance import Distances
 from midframe.data.footage import Footage
 from midframe.data.source import Mixture, Source
 from midframe.data.store import open_store
@@ -73,9 +74,8 @@ def open_source(
             style=FAST if resolve(recipe.system)[0].task == "flow" else None,
         )
         parts.append((synthetic, data.synthetic))
-    if len(parts) == 1:
-        return parts[0][0]
-    return Mixture([source for source, _ in parts], [share for _, share in parts])
+    source = parts[0][0] if len(parts) == 1 else Mixture(*zip(*parts, strict=True))
+    return Distances(source) if data.distance else source
 
 
 def check_fit(recipe: Recipe, contract: Contract) -> None:

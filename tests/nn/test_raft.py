@@ -7,10 +7,10 @@ import torch
 from networks import count, moving_batch, train_a_little
 
 from midframe.errors import ContractError, ModelError, UsageError
-from midframe.models import raft
 from midframe.models.catalogue import find
 from midframe.models.load import load, load_flow
-from midframe.models.raft import RAFT, from_official, sequence_loss, upsample_convex
+from midframe.nn import raft
+from midframe.nn.raft import RAFT, from_official, sequence_loss, upsample_convex
 
 TINY = {"small": True, "shrink": 4, "iterations": 3}
 SIZES = {"raft": (5_257_536, 1_066_848, 1_069_728), "raft-s": (990_162, 55_264, 58_368)}  # all, fnet, cnet
