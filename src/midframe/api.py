@@ -74,9 +74,9 @@ def make_job(
         given[name] = _as_field(name, value, known[name].type)
     job = InterpolateJob(input=os.fspath(input), output=os.fspath(output) if output is not None else None, **given)
     _check_numbers(job)
-    from midframe.models.catalogue import check_effort
+    from midframe.models.catalogue import check_effort, resolve
 
-    check_effort(job.model, job.effort)
+    check_effort(resolve(job.model)[0], job.effort)
     return job
 
 

@@ -399,7 +399,8 @@ SYSTEMS: tuple[System, ...] = (
             "tiny": {"small": True, "shrink": 4, "iterations": 3},
         },
         params=990_162,
-        weights="none",
+        weights="repo",
+        cards=("raft-s/synthetic",),
         page="raft",
     ),
     System(
@@ -900,9 +901,8 @@ def find(name: str) -> System:
     return resolve(name)[0]
 
 
-def check_effort(name: str, effort: float | None) -> None:
-    """Raises UsageError if the system that `name` means takes no effort, or `effort` is not between 0.1 and 1."""
-    row = find(name)
+def check_effort(row: System, effort: float | None) -> None:
+    """Raises UsageError if the system takes no effort, or `effort` is not between 0.1 and 1."""
     if effort is None:
         return
     if not row.effort:

@@ -62,8 +62,8 @@ def load_flow(
 def _load(
     name: str, device: str | torch.device, weights: str | PathLike[str] | None, effort: float | None = None
 ) -> Any:
-    check_effort(name, effort)
     row, variant = resolve(name)
+    check_effort(row, effort)
     place = read_device(device)
     model = _build(row, variant, place, effort)
     if weights is None and not row.needs_weights:
@@ -106,8 +106,8 @@ def quicken(model: Synthesizer) -> Synthesizer:
 
 def build(name: str, device: str | torch.device = "cpu", *, effort: float | None = None) -> Synthesizer:
     """The system without its weights, as initialised: for training and for tests. Raises UsageError as `load` does."""
-    check_effort(name, effort)
     row, variant = resolve(name)
+    check_effort(row, effort)
     return _build(row, variant, read_device(device), effort)
 
 
