@@ -32,7 +32,7 @@ def check_synthesizer(
 
     Checked: shape, dtype and finiteness of the answer; times outside the contract refused with ContractError; same
     answer twice and with another clip in between (no state on the object); a batch is its members; input not
-    written to; the smallest size; still windows; symmetry in time where it is claimed.
+    written to; the smallest size; still windows; symmetry in time and maps of times where they are claimed.
     """
     contract = model.contract
     _check_contract(contract)
@@ -66,6 +66,13 @@ def check_synthesizer(
             mixed = model.render(model.prepare(torch.cat([clip, clip])), torch.tensor([times[0], times[-1]]))
             ends = torch.cat([answers[0], answers[-1]])
             assert _far(mixed, ends) <= ALONE, "one time for each member of a batch differs from the times alone"
+
+    if contract.maps and not contract.random:
+        plane = torch.full((1, 1, height, width), times[0])
+        assert _far(model.render(state, plane), answers[0]) <= ALONE, "a map of one time differs from that time"
+        plane[..., : height // 2, :] = contract.covers[0]
+        plane[..., height // 2 :, :] = contract.covers[1]
+        _check_answer(model.render(state, plane), clip, contract, times[0])
 
     for refused in _refused(contract):
         try:

@@ -136,7 +136,7 @@ _PHOTOS = "synthetic motion of photographs of mixed licences"
 def _trained_here(
     name: str, *, bytes: int, sha256: str, commit: str, variants: tuple[str, ...] = ("base",), **other: Any
 ) -> Weights:
-    """The card of a small form that half an hour of one CPU thread made from random numbers: recipes/SYSTEM-cpu.toml."""
+    """The card of a small form that recipes/SYSTEM-cpu.toml made from random numbers."""
     system = name.split("/")[0]
     return Weights(
         name=name,

@@ -51,7 +51,7 @@ from midframe.losses.census import census
 from midframe.losses.flow import flow_distillation
 from midframe.losses.pixel import charbonnier
 from midframe.nn.layers import conv_prelu, exact, merge, resize, warp_pair
-from midframe.nn.pair import Time, check_pair, check_size, read_times, spread_times
+from midframe.nn.pair import Time, check_pair, check_size, read_index, read_times, spread_times
 from midframe.nn.raft import BottleneckBlock, ResidualBlock
 from midframe.ops.correlate import correlate_all, look_up, look_up_directly, pool
 from midframe.types import Batch, Contract
@@ -199,6 +199,7 @@ class AMT(nn.Module):
     again           decoders 3 and 2 are followed by a second update, at their own size (G)
     comb_kernel     of the two last convolutions (7 in L and G)
     lookup          how flow at t becomes flow of a whole interval: "physical", or "published" for the authors' weights
+    index           what the loss tells it: "time", or "distance", the label of that name (data/distance.py)
     distillation    weight of the loss on flow (paper: 0.002; 0.005 for G)
     scale           the network sees the frames at this part of their size; 0.8 and 0.5 are what the authors take for
                     SNU-FILM and Xiph. 16 / scale must be a whole number: sizes must be multiples of it
@@ -225,6 +226,7 @@ class AMT(nn.Module):
         again: bool = False,
         comb_kernel: int = 3,
         lookup: Lookup = "physical",
+        index: Literal["time", "distance"] = "time",
         distillation: float = 0.002,
         scale: float = 1.0,
     ) -> None:
@@ -241,9 +243,12 @@ class AMT(nn.Module):
                 f"AMT takes three or four match_widths, one or two of_matches and at least 1 candidate; got "
                 f"{match_widths}, {of_matches}, {candidates}."
             )
+        self.index = index
         self.scale, self.lookup, self.distillation, self.again = scale, lookup, distillation, again
         self.candidates = candidates
-        self.contract = Contract(multiple=multiple, minimum=4 * multiple)  # 8 places at 1/8: the coarsest level is one
+        self.contract = Contract(
+            multiple=multiple, minimum=4 * multiple, maps=True
+        )  # 8 places at 1/8: the coarsest level is one
         c1, c2, c3, c4 = widths
         self.feat_encoder = MatchEncoder(match_widths, match_features, bottleneck=bottleneck)
         self.encoder = Encoder(widths, first_kernel)
@@ -305,8 +310,8 @@ class AMT(nn.Module):
                 f"AMT: targets {tuple(batch.targets.shape[2:])} and frames {tuple(batch.frames.shape[2:])} differ."
             )
         made, found = [], []
-        for times in batch.target_times.unbind(1):  # one by one: the volumes are not copied
-            picture, flows, coarse = self.decode(state, read_times("AMT", times, batch.frames, self.contract))
+        for times in read_index("AMT", batch, self.index).to(batch.frames).unbind(1):  # or volumes would be copied
+            picture, flows, coarse = self.decode(state, times)
             made.append(picture.clamp(0, 1))
             found.append([flows, *coarse])
         answer, truth = torch.stack(made, 1).flatten(0, 1), batch.targets.flatten(0, 1)

@@ -90,6 +90,7 @@ SYSTEMS: tuple[System, ...] = (
             "fast": {"longest": 480},
             "best": {"longest": 1920},
             "clear": {},  # other weights, for looks
+            "distance": {"index": "distance"},  # to be trained: told how far things have gone, not when
             "tiny": {"widths": (8, 8, 8, 8), "head": 4, "merge": (4, 8, 8)},
         },
         params=5_603_476,
@@ -239,6 +240,7 @@ SYSTEMS: tuple[System, ...] = (
         variants={
             "base": {"any_time": True},
             "half": {"any_time": True, "flow_scale": 0.5},
+            "distance": {"any_time": True, "index": "distance"},
             "regions": {"any_time": True, "regions": True},
             "tiny": {"any_time": True, "widths": (8, 8, 8), "context": 2},
         },
@@ -255,6 +257,7 @@ SYSTEMS: tuple[System, ...] = (
         variants={
             "base": {"widths": (24, 36, 54, 72), "side": 24},
             "half": {"widths": (24, 36, 54, 72), "side": 24, "scale": 0.5},
+            "distance": {"widths": (24, 36, 54, 72), "side": 24, "index": "distance"},
             "regions": {"widths": (24, 36, 54, 72), "side": 24, "regions": True},
             "tiny": {"widths": (8, 8, 12, 16), "side": 8},
         },
@@ -495,6 +498,7 @@ SYSTEMS: tuple[System, ...] = (
         paper="AMT: All-Pairs Multi-Field Transforms for Efficient Frame Interpolation, CVPR 2023, arXiv 2304.09790",
         variants={
             "base": {},
+            "distance": {"index": "distance"},
             "half": {"scale": 0.5},
             "tiny": {
                 "widths": (8, 8, 8, 12),
@@ -663,6 +667,7 @@ SYSTEMS: tuple[System, ...] = (
         paper="Extracting Motion and Appearance via Inter-Frame Attention, CVPR 2023, arXiv 2303.00440; smaller: ours",
         variants={
             "base": {"width": 8, "span": 128, "depths": (2, 2, 2, 2, 2)},
+            "distance": {"width": 8, "span": 128, "depths": (2, 2, 2, 2, 2), "index": "distance"},
             "half": {"width": 8, "span": 128, "depths": (2, 2, 2, 2, 2), "scale": 0.5},
             "tiny": {"width": 2, "depths": (1, 1, 1, 2, 2)},
         },

@@ -40,7 +40,7 @@ caller. The code of the authors' any-time training is not public: our loss takes
 (Apache-2.0): names and shapes of all tensors, and outputs for the same random weights.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -50,7 +50,7 @@ from torch import Tensor, nn
 from midframe.errors import ContractError, UsageError
 from midframe.losses.laplacian import laplacian_pyramid
 from midframe.nn.layers import conv_prelu, exact, merge, resize, warp_pair
-from midframe.nn.pair import Time, check_pair, check_size, read_times, spread_times
+from midframe.nn.pair import Time, check_pair, check_size, read_index, read_times, spread_times
 from midframe.nn.refine import Unet
 from midframe.types import Batch, Contract
 
@@ -333,6 +333,7 @@ class EMAVFI(nn.Module):
             None: across the picture, as published, where the same motion counts less in a larger picture
     scale   1, 0.5 or 0.25: flow and mask are looked for in smaller pictures, which is for large motion. The authors
             take 0.5 for SNU-FILM, Xiph and X-Test at 2K, 0.25 for X-Test at 4K
+    index   what the loss tells it: "time", or "distance", the label of that name (data/distance.py)
 
     The state is {"frames": B 2 3 H W; "features": per stage (f0, f1) at full size; "seen": the pair, stages 4 and 5 and
     their motion that flow is looked for in}; the object holds parameters only. Raises UsageError for settings that
@@ -346,8 +347,10 @@ class EMAVFI(nn.Module):
         depths: tuple[int, int, int, int, int] = (2, 2, 2, 4, 4),
         span: int | None = None,
         scale: float = 1.0,
+        index: Literal["time", "distance"] = "time",
     ) -> None:
         super().__init__()
+        self.index = index
         if scale not in (0.25, 0.5, 1.0):
             raise UsageError(f"EMA-VFI: scale is 0.25, 0.5 or 1, got {scale}.")
         if width < 2 or min(depths) < 1:
@@ -360,7 +363,7 @@ class EMAVFI(nn.Module):
                 raise UsageError(f"EMA-VFI: {stage} channels do not divide by {heads} heads and {depth} blocks.")
         multiple = round(STRIDE / scale)
         self.scale = scale
-        self.contract = Contract(multiple=multiple, minimum=multiple)
+        self.contract = Contract(multiple=multiple, minimum=multiple, maps=True)
         self.feature_bone = Backbone(width, depths, span)
         self.block = nn.ModuleList([Head(4 * 16 * width, 6, 4 * width, 16), Head(4 * 8 * width, 13 + 4, 4 * width, 8)])
         self.unet = Unet(2 * width, seen=17 + 2 * width)
@@ -404,8 +407,8 @@ class EMAVFI(nn.Module):
             )
         frame0, frame1 = batch.frames.unbind(1)
         answers, merges = [], []
-        for times in batch.target_times.unbind(1):
-            found = self.find_flow(state, read_times("EMA-VFI", times, batch.frames, self.contract))
+        for times in read_index("EMA-VFI", batch, self.index).to(batch.frames).unbind(1):
+            found = self.find_flow(state, times)
             merges.append([merge(*warp_pair(frame0, frame1, flow), torch.sigmoid(mask)) for flow, mask in found])
             answers.append(self._refine(state, *found[-1]).clamp(0, 1))
         truth = batch.targets.flatten(0, 1)

@@ -31,7 +31,7 @@ same up to rounding. Checked against a description of ltkong218/IFRNet (MIT) and
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -43,7 +43,7 @@ from midframe.losses.census import census, geometry
 from midframe.losses.flow import flow_distillation
 from midframe.losses.pixel import charbonnier
 from midframe.nn.layers import conv_prelu, exact, merge, resize, warp_pair
-from midframe.nn.pair import Time, check_pair, check_size, read_times
+from midframe.nn.pair import Time, check_pair, check_size, read_index, read_times, spread_times
 from midframe.nn.region_prior import Fuse, RegionPrior, Segmenter
 from midframe.ops.regions import find_regions
 from midframe.types import Batch, Contract
@@ -124,6 +124,7 @@ class IFRNet(nn.Module):
                   authors take for SNU-FILM. 16 / scale must be a whole number: sizes must be multiples of it.
     regions       the encoder is told of areas: True finds them by colour and motion, on the CPU; or a function that
                   makes label maps B 2 h w of frames B 2 3 H W (whole numbers up to 255, 0: no area)
+    index         what the loss tells it: "time", or "distance", the label of that name (data/distance.py)
 
     The state is {"frames": B 2 3 H W, "features": per level (f0, f1)}; the object holds parameters only.
     """
@@ -136,15 +137,17 @@ class IFRNet(nn.Module):
         first_kernel: int = 3,
         scale: float = 1.0,
         regions: bool | Segmenter = False,
+        index: Literal["time", "distance"] = "time",
     ) -> None:
         super().__init__()
+        self.index = index
         multiple = round(STRIDE / scale) if scale > 0 else 0
         if scale <= 0 or abs(multiple * scale - STRIDE) > 1e-6:
             raise UsageError(f"IFRNet: scale must divide 16 into a whole number (1, 0.8, 0.5, 0.25), got {scale}.")
         if side > 2 * min(widths):
             raise UsageError(f"IFRNet: side is at most twice the narrowest width ({2 * min(widths)}), got {side}.")
         self.scale = scale
-        self.contract = Contract(multiple=multiple, minimum=multiple)
+        self.contract = Contract(multiple=multiple, minimum=multiple, maps=True)
         c1, c2, c3, c4 = widths
         self.encoder = Encoder(widths, first_kernel)
         self.decoder4 = Decoder(2 * c4 + 1, 2 * c4, 4 + c3, side)  # f0, f1, t
@@ -194,7 +197,7 @@ class IFRNet(nn.Module):
         count = batch.targets.shape[1]
         frames = batch.frames.repeat_interleave(count, 0)
         truth = batch.targets.flatten(0, 1)
-        times = batch.target_times.reshape(-1, 1, 1, 1).to(frames)
+        times = read_index("IFRNet", batch, self.index).flatten(0, 1).to(frames)
         if truth.shape[1:] != frames.shape[2:]:
             raise ContractError(
                 f"IFRNet: targets {tuple(truth.shape[1:])} and frames {tuple(frames.shape[2:])} differ."
@@ -245,11 +248,11 @@ class IFRNet(nn.Module):
         return tuple((f0, f1) for f0, f1 in halves)
 
     def _decode(
-        self, frames: Tensor, features: tuple[tuple[Tensor, Tensor], ...], times: Float[Tensor, "b 1 1 1"]
+        self, frames: Tensor, features: tuple[tuple[Tensor, Tensor], ...], times: Float[Tensor, "b 1 h2 w2"]
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """The frame; flows at full size, 1/2, 1/4, 1/8; the features built at 1/2, 1/4, 1/8."""
         f0, f1 = features[3]
-        here = times.expand(-1, 1, *f0.shape[-2:]).to(f0.dtype)
+        here = spread_times(times, f0.shape[-2:]).to(f0.dtype)
         out = self.decoder4(torch.cat([f0, f1, here], 1))
         flow, feature = exact(out[:, :4]), out[:, 4:]
         flows, built = [flow], [feature]

@@ -27,7 +27,7 @@ edges (the engine's doing) where theirs is black. Checked against hzwer/ECCV2022
 
 from fractions import Fraction
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -37,7 +37,7 @@ from midframe.errors import ContractError, UsageError
 from midframe.losses.flow import privileged_distillation
 from midframe.losses.laplacian import laplacian_pyramid
 from midframe.nn.layers import conv_prelu, exact, merge, resize, warp_pair
-from midframe.nn.pair import Time, check_pair, check_size, read_times
+from midframe.nn.pair import Time, check_pair, check_size, read_index, read_times
 from midframe.nn.refine import Contextnet, Unet
 from midframe.nn.region_prior import Fuse, RegionPrior, Segmenter, match
 from midframe.ops.regions import find_regions
@@ -85,6 +85,7 @@ class RIFE(nn.Module):
     flow_scale  below 1 the flow is looked for in smaller pictures: for large motion and 4K; the authors take 0.5 there
     regions     blocks and context are told of areas: True finds them by colour and motion, on the CPU; or a function
                 that makes label maps B 2 h w of frames B 2 3 H W (whole numbers up to 255, 0: no area)
+    index       what the loss tells it with `any_time`: "time", or "distance", the label of that name
 
     The state is {"frames": B 2 3 H W}, with `regions` also "flow hints", a map for each block, and "hints", one for
     each level of the context (B 2 …); the object holds parameters only.
@@ -100,12 +101,19 @@ class RIFE(nn.Module):
         any_time: bool = False,
         flow_scale: float = 1.0,
         regions: bool | Segmenter = False,
+        index: Literal["time", "distance"] = "time",
     ) -> None:
         super().__init__()
+        if index == "distance" and not any_time:
+            raise UsageError("RIFE: a network of t = 1/2 has no use for distance: set any_time.")
         self.any_time = any_time
+        self.index = index
         self.scales = _scales("RIFE", self.SCALES, flow_scale)
         self.contract = Contract(
-            times=None if any_time else (Fraction(1, 2),), multiple=_multiple(32, flow_scale), minimum=32
+            times=None if any_time else (Fraction(1, 2),),
+            multiple=_multiple(32, flow_scale),
+            minimum=32,
+            maps=any_time,
         )
         more = 1 if any_time else 0
         self.block0 = IFBlock(6 + more, widths[0])
@@ -184,7 +192,8 @@ class RIFE(nn.Module):
         truth = batch.targets.flatten(0, 1)
         if truth.shape[1:] != frames.shape[2:]:
             raise ContractError(f"RIFE: targets {tuple(truth.shape[1:])} and frames {tuple(frames.shape[2:])} differ.")
-        times = read_times("RIFE", batch.target_times.flatten(), frames, self.contract)
+        read_times("RIFE", batch.target_times.flatten(), frames, self.contract)
+        times = read_index("RIFE", batch, self.index).flatten(0, 1).to(frames)
         flows, masks = self._find_flow(state, times)
         frame0, frame1 = frames.unbind(1)
         seen = [*self._seen(frames, times, flows[-1]), masks[-1], truth]
@@ -203,7 +212,7 @@ class RIFE(nn.Module):
         }
         return {"loss": torch.stack(list(parts.values())).sum(), **parts}
 
-    def _find_flow(self, state: dict[str, Any], times: Float[Tensor, "b 1 1 1"]) -> tuple[list[Tensor], list[Tensor]]:
+    def _find_flow(self, state: dict[str, Any], times: Float[Tensor, "b 1 h2 w2"]) -> tuple[list[Tensor], list[Tensor]]:
         """Flow and mask logit after each block."""
         frames: Tensor = state["frames"]
         hints = state.get("flow hints", (None, None, None))
@@ -253,7 +262,7 @@ class RIFE40(nn.Module):
         self.refine = refine
         self.scales = _scales("RIFE 4.0", self.SCALES, flow_scale)
         # doubled scales see 1/16 and halve it twice. The release pads to 128, which costs more and only moves borders
-        self.contract = Contract(multiple=_multiple(64, flow_scale), minimum=64)
+        self.contract = Contract(multiple=_multiple(64, flow_scale), minimum=64, maps=True)
         self.block0 = IFBlock(7, widths[0])
         self.block1 = IFBlock(8 + 4, widths[1])
         self.block2 = IFBlock(8 + 4, widths[2])

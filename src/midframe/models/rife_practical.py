@@ -53,7 +53,7 @@ class RIFE426(nn.Module):
         self.scales = tuple(scale / flow_scale for scale in self.SCALES)
         # 1/16 halved twice is 1/64; the release's script pads to 128, which changes nothing but the borders
         multiple = max(64, round(64 / flow_scale))
-        self.contract = Contract(multiple=multiple, minimum=multiple)
+        self.contract = Contract(multiple=multiple, minimum=multiple, maps=True)
         self.encode = Head(head)
         self.block0, self.block1, self.block2, self.block3, self.block4 = flow_blocks(widths)
 
