@@ -229,6 +229,14 @@ CARDS: tuple[Weights, ...] = (
         data=(_PHOTOS,),
         metrics={"synthetic-flow/epe": 2.16},  # of raft-s/fast
     ),
+    _trained_here(
+        "dain-s/clips",
+        bytes=3_090_504,
+        sha256="d5b7b06346d1e460d67a126a640c9719fd18cfc043027d33309f818faabc6ebf",
+        commit="913978d",
+        data=(_CLIPS, _PHOTOS),
+        metrics={"val-448/2x/psnr": 28.18, "val-448/4x/psnr": 24.85},
+    ),
     _released(
         "4.26",
         Wheel(

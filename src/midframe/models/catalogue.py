@@ -371,7 +371,8 @@ SYSTEMS: tuple[System, ...] = (
             },
         },
         params=1_524_104,
-        weights="none",
+        weights="repo",
+        cards=("dain-s/clips",),
         page="dain",
     ),
     System(
