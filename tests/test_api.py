@@ -62,7 +62,7 @@ def test_options_become_fields_of_the_job():
     ("options", "message"),
     [
         ({"factr": 2}, "Did you mean 'factor'"),
-        ({"zzz": 2}, "There are: model, weights, factor"),
+        ({"zzz": 2}, "There are: model, weights, effort, factor"),
         ({"cuts": "hol"}, "choose one of hold, nearest, blend, ignore"),
         ({"workers": 2.5}, "whole number"),
         ({"workers": True}, "a number"),

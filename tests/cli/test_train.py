@@ -229,7 +229,7 @@ def test_weights_of_another_model_are_one_line(train, midframe, place, tmp_path)
         (["blend"], 2, "Give the clips to measure on: --clips DIR."),
         (["blend", "--clips", "val", "--photos", "val"], 2, "blend is measured on clips: leave out --photos."),
         (["raft-s", "--clips", "val"], 2, "raft-s estimates flow, and clips have no true flow: leave out --clips"),
-        (["raft-s"], 7, "raft-s/base has no published weights"),
+        (["raft"], 7, "raft/base has no published weights"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

@@ -251,5 +251,5 @@ def test_wrong_frames_and_settings_are_refused(net, thrown):
 
 def test_missing_weights_say_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("MIDFRAME_HOME", str(tmp_path))
-    with pytest.raises(ModelError, match=r"qvi-s/base has no published weights.*qvi-s\.safetensors"):
-        load("qvi-s")
+    with pytest.raises(ModelError, match=r"qvi/base has no published weights.*qvi\.safetensors"):
+        load("qvi")

@@ -202,5 +202,5 @@ def test_a_model_of_flow_is_not_taken_for_one_of_frames(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match=r"dis is no estimator of flow. These are: raft, raft-s"):
         load_flow("dis")
     monkeypatch.setenv("MIDFRAME_HOME", str(tmp_path))
-    with pytest.raises(ModelError, match=r"raft-s/base has no published weights.*raft-s\.safetensors"):
-        load_flow("raft-s")
+    with pytest.raises(ModelError, match=r"raft/base has no published weights.*raft\.safetensors"):
+        load_flow("raft")
