@@ -33,13 +33,14 @@ DARK = 0.98  # quantile of the amplitude that is drawn as bright as can be
 def main() -> None:
     parser = make_parser(__doc__, "phasenet")
     parser.add_argument("--clip", nargs="+", required=True, help="a clip, or three frames: first, true middle, last")
+    parser.add_argument("--first", type=int, help="number of the first frame in the clip")
     parser.add_argument("--orientation", type=int, default=0, choices=range(4), help="0: of upright edges")
     parser.add_argument("--levels", type=int, default=3, help="levels drawn, spread from coarse to fine")
     options = parser.parse_args()
     if len(options.clip) not in (1, 3):
         parser.error("--clip takes a clip or three frames")
     model = open_model(parser, options, PhaseNet)
-    triplet = read_pictures(options.clip) if len(options.clip) == 3 else read_row(options.clip[0], 3)
+    triplet = read_pictures(options.clip) if len(options.clip) == 3 else read_row(options.clip[0], 3, options.first)
     draw(model, triplet, options.orientation, options.levels, options.output)
     tell(options.output)
 

@@ -237,6 +237,16 @@ CARDS: tuple[Weights, ...] = (
         data=(_CLIPS, _PHOTOS),
         metrics={"val-448/2x/psnr": 28.18, "val-448/4x/psnr": 24.85},
     ),
+    _trained_here(
+        "phasenet-s/clips",
+        bytes=176_802,
+        sha256="fc54a9b5f14824fc59f7bd4e4807198b711631ec51610ebbf7d7c4e32e615135",
+        commit="913978d",
+        variants=("base", "detail"),
+        remark="phasenet-s was trained for half an hour on a CPU: hardly more than a cross-fade. For frames to keep, "
+        "take midnet.",
+        metrics={"val-448/2x/psnr": 23.46, "val-448/4x/psnr": 21.23},
+    ),
     _released(
         "4.26",
         Wheel(
