@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from contact_sheet import Picture
+from contact_sheet import Picture, save_sheet
 from looking import make_parser, open_model, read_pictures, read_row, tell
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import hsv_to_rgb
@@ -83,7 +83,8 @@ def draw(model: PhaseNet, triplet: list[Picture], orientation: int, rows: int, p
             one.set_title(title, fontsize=8)
     for axes in grid.flat:
         axes.axis("off")
-    canvas.print_png(str(path))
+    canvas.draw()
+    save_sheet(np.asarray(canvas.buffer_rgba())[..., :3], path, colours=128)
 
 
 def _wheel(phase: Tensor, strength: Tensor) -> NDArray[np.float64]:
