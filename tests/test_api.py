@@ -194,7 +194,7 @@ def test_a_model_of_more_frames_is_refused(monkeypatch):
         contract = Contract(inputs=(-1, 0, 1, 2))
 
     monkeypatch.setattr(api, "_load", lambda name, device: Four())
-    with pytest.raises(ContractError, match="needs interpolate"):
+    with pytest.raises(ContractError, match="use interpolate"):
         midframe.between(*PAIR, 0.5)
 
 

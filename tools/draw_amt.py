@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from contact_sheet import Cell, Picture, draw_sheet, save_sheet
-from looking import colour_flow, make_parser, open_model, read_pictures, read_row, tell
+from looking import colour_flow, make_parser, open_model, read_clip, tell
 from torch import Tensor
 
 from midframe.bench.between import as_8bit, as_tensor
@@ -24,21 +24,13 @@ T = 0.5
 
 
 def main() -> None:
-    parser = make_parser(__doc__, "amt")
-    parser.add_argument("--clip", nargs="+", required=True, help="a clip, or two frames")
-    parser.add_argument("--first", type=int, help="the frame of the clip to begin with")
+    parser = make_parser(__doc__, "amt", 2)
     parser.add_argument("--place", nargs=2, type=float, default=(0.5, 0.5), help="x and y, 0 to 1 of the frame")
     options = parser.parse_args()
-    if len(options.clip) > 2:
-        parser.error("--clip takes a clip or two frames")
     if not all(0 <= share < 1 for share in options.place):
         parser.error("--place takes two numbers from 0 up to 1")
     model = open_model(parser, options, AMT)
-    if len(options.clip) == 2:
-        pair, truth = read_pictures(options.clip), None
-    else:
-        first, truth, last = read_row(options.clip[0], 3, options.first)
-        pair = [first, last]
+    pair, truth = read_clip(parser, options, 2)
     sheet = draw_sheet(look(model, pair, truth, tuple(options.place)), cell_width=256)
     save_sheet(sheet, options.output, colours=96)
     tell(options.output)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from contact_sheet import Cell, Picture, draw_sheet, save_sheet
 from jaxtyping import Float
-from looking import colour_flow, make_parser, open_model, read_pictures, read_row, tell
+from looking import colour_flow, make_parser, open_model, read_clip, tell
 from torch import Tensor
 
 from midframe.bench.between import as_8bit, as_tensor
@@ -23,18 +23,10 @@ from midframe.ops.pad import pad
 
 
 def main() -> None:
-    parser = make_parser(__doc__, "cspa")
-    parser.add_argument("--clip", nargs="+", required=True, help="a clip, or two frames")
-    parser.add_argument("--first", type=int, help="the frame of the clip to begin with")
+    parser = make_parser(__doc__, "cspa", 2)
     options = parser.parse_args()
-    if len(options.clip) > 2:
-        parser.error("--clip takes a clip or two frames")
     model = open_model(parser, options, CSPA)
-    if len(options.clip) == 2:
-        pair, truth = read_pictures(options.clip), None
-    else:
-        first, truth, last = read_row(options.clip[0], 3, options.first)
-        pair = [first, last]
+    pair, truth = read_clip(parser, options, 2)
     save_sheet(draw_sheet(look(model, pair, truth), cell_width=256), options.output, colours=96)
     tell(options.output)
 

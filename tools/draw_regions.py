@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import torch
 from contact_sheet import Cell, Picture, draw_sheet, save_sheet
-from looking import make_parser, open_model, read_pictures, read_row, tell
+from looking import make_parser, open_model, read_clip, tell
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -28,22 +28,14 @@ T = 0.5
 
 
 def main() -> None:
-    parser = make_parser(__doc__, "regions")
+    parser = make_parser(__doc__, "regions", 2)
     parser.set_defaults(model="ifrnet-s/regions")
-    parser.add_argument("--clip", nargs="+", required=True, help="a clip, or two frames")
-    parser.add_argument("--first", type=int, help="the frame of the clip to begin with")
     parser.add_argument("--masks", nargs=2, metavar="FOLDER", help="folders of masks of the two frames")
     options = parser.parse_args()
-    if len(options.clip) > 2:
-        parser.error("--clip takes a clip or two frames")
     model = open_model(parser, options, IFRNet)
     if model.regions is None:
         parser.error(f"--model {options.model} takes no regions")
-    if len(options.clip) == 2:
-        pair = read_pictures(options.clip)
-    else:
-        first, _, last = read_row(options.clip[0], 3, options.first)
-        pair = [first, last]
+    pair, _ = read_clip(parser, options, 2)
     size = pair[0].shape[:2]
     given = None if options.masks is None else torch.stack([read_masks(Path(one), size) for one in options.masks])
     save_sheet(draw_sheet(look(model, pair, given), cell_width=256), options.output, colours=128)

@@ -9,7 +9,7 @@ Of a clip every second frame is read, from its middle or from --first on, so tha
 
 import torch
 from contact_sheet import Cell, Picture, draw_sheet, save_sheet
-from looking import colour_flow, make_parser, open_model, read_pictures, read_row, tell
+from looking import colour_flow, make_parser, open_model, read_clip, tell
 from torch import Tensor
 from torch.nn.functional import interpolate, leaky_relu
 
@@ -21,18 +21,10 @@ COARSEST = 4  # times smaller than the frames
 
 
 def main() -> None:
-    parser = make_parser(__doc__, "vfit")
-    parser.add_argument("--clip", nargs="+", required=True, help="a clip, or four frames")
-    parser.add_argument("--first", type=int, help="the frame of the clip that is the one before the two")
+    parser = make_parser(__doc__, "vfit", 4)
     options = parser.parse_args()
-    if len(options.clip) not in (1, 4):
-        parser.error("--clip takes a clip or four frames")
     model = open_model(parser, options, VFIT)
-    if len(options.clip) == 4:
-        frames, truth = read_pictures(options.clip), None
-    else:
-        row = read_row(options.clip[0], 7, options.first)
-        frames, truth = row[::2], row[3]
+    frames, truth = read_clip(parser, options, 4)
     save_sheet(draw_sheet(look(model, frames, truth), cell_width=256), options.output, colours=96)
     tell(options.output)
 

@@ -18,12 +18,18 @@ from midframe.models.load import build, load, load_flow
 LONG_SIDE = 448
 
 
-def make_parser(about: str | None, name: str) -> argparse.ArgumentParser:
-    """Options that every script has: --model, --weights, --output. `name` is the page's; the model its small form."""
+def make_parser(about: str | None, name: str, frames: int | None = None) -> argparse.ArgumentParser:
+    """Options that every script has: --model, --weights, --output. `name` is the page's; the model its small form.
+
+    frames  how many `read_clip` is to read: --clip and --first
+    """
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=f"{name}-s", help=f"{name} or {name}-s, with or without a variant")
     parser.add_argument("--weights", help="a .safetensors file; without it the network is untrained")
     parser.add_argument("--output", type=Path, default=Path(f"docs/images/{name}.png"))
+    if frames is not None:
+        parser.add_argument("--clip", nargs="+", required=True, help=f"a clip, or {frames} frames")
+        parser.add_argument("--first", type=int, help="the frame of the clip to begin with")
     return parser
 
 
@@ -43,6 +49,21 @@ def open_model(parser: argparse.ArgumentParser, given: argparse.Namespace, kind:
 def read_pictures(paths: list[str]) -> list[Picture]:
     """Files as H W 3 uint8 RGB, reduced to LONG_SIDE."""
     return [reduce(read_image(Path(path)), LONG_SIDE) for path in paths]
+
+
+def read_clip(
+    parser: argparse.ArgumentParser, given: argparse.Namespace, frames: int
+) -> tuple[list[Picture], Picture | None]:
+    """What --clip and --first ask for: `frames` pictures, and the true one in their middle.
+
+    Of a clip every second frame is read, so that the true one is there; of pictures given it is not.
+    """
+    if len(given.clip) not in (1, frames):
+        parser.error(f"--clip takes a clip or {frames} frames")
+    if len(given.clip) == frames:
+        return read_pictures(given.clip), None
+    row = read_row(given.clip[0], 2 * frames - 1, given.first)
+    return row[::2], row[frames - 1]
 
 
 def read_row(path: str, count: int, first: int | None = None) -> list[Picture]:

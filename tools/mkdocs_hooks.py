@@ -76,12 +76,13 @@ def write_models() -> str:
         "|---|---|---|--:|---|---|",
     ]
     for system in SYSTEMS:
-        variants = ", ".join(f"`{variant}`" for variant in system.variants)
+        bare = system.untrained if system.weights != "none" else ()
+        variants = ", ".join(f"`{variant}`" + r"\*" * (variant in bare) for variant in system.variants)
         paper = f"{system.paper} ({system.year})" if system.year else system.paper
         name = f"[{system.name}]({system.page or system.name}.md)"
         cells = (name, variants, system.times, str(system.params or "none"), system.weights, paper)
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", r"\* has no weights yet: [train it](training.md), or give `--weights`."])
 
 
 def write_exit_codes() -> str:

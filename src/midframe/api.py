@@ -4,10 +4,10 @@ import difflib
 import functools
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, get_args, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args, overload
 
 from midframe.engine.job import Event, InterpolateJob, Result
 from midframe.errors import UsageError
@@ -82,21 +82,55 @@ def make_job(
 
 @overload
 def between(
-    frame0: "NDArray[Any]", frame1: "NDArray[Any]", t: "Time | NDArray[Any]", *, model: str = "midnet"
+    frame0: "NDArray[Any]",
+    frame1: "NDArray[Any]",
+    t: "Time | NDArray[Any]",
+    *,
+    model: str = "midnet",
+    weights: str | os.PathLike[str] | None = None,
+    effort: float | None = None,
 ) -> "NDArray[Any]": ...
 @overload
 def between(
-    frame0: "NDArray[Any]", frame1: "NDArray[Any]", t: "Sequence[Time | NDArray[Any]]", *, model: str = "midnet"
+    frame0: "NDArray[Any]",
+    frame1: "NDArray[Any]",
+    t: "Sequence[Time | NDArray[Any]]",
+    *,
+    model: str = "midnet",
+    weights: str | os.PathLike[str] | None = None,
+    effort: float | None = None,
 ) -> "list[NDArray[Any]]": ...
 @overload
-def between(frame0: "Tensor", frame1: "Tensor", t: "Time | NDArray[Any]", *, model: str = "midnet") -> "Tensor": ...
+def between(
+    frame0: "Tensor",
+    frame1: "Tensor",
+    t: "Time | NDArray[Any]",
+    *,
+    model: str = "midnet",
+    weights: str | os.PathLike[str] | None = None,
+    effort: float | None = None,
+) -> "Tensor": ...
 @overload
 def between(
-    frame0: "Tensor", frame1: "Tensor", t: "Sequence[Time | NDArray[Any]]", *, model: str = "midnet"
+    frame0: "Tensor",
+    frame1: "Tensor",
+    t: "Sequence[Time | NDArray[Any]]",
+    *,
+    model: str = "midnet",
+    weights: str | os.PathLike[str] | None = None,
+    effort: float | None = None,
 ) -> "list[Tensor]": ...
 
 
-def between(frame0: Any, frame1: Any, t: Any, *, model: str = "midnet") -> Any:
+def between(
+    frame0: Any,
+    frame1: Any,
+    t: Any,
+    *,
+    model: str = "midnet",
+    weights: str | os.PathLike[str] | None = None,
+    effort: float | None = None,
+) -> Any:
     """The frame, or frames, at time `t` between two frames.
 
     frame0, frame1  NumPy H W 3, RGB: uint8 in 0…255, uint16 in 0…65535 or floating point in [0, 1];
@@ -104,6 +138,8 @@ def between(frame0: Any, frame1: Any, t: Any, *, model: str = "midnet") -> Any:
     t               0 is frame0, 1 is frame1; a NumPy array H W gives each pixel a time of its own (see
                     `midframe.retime.map_times`); for a sequence a list comes back, made from one look at the two
     model           a name as in `midframe models`
+    weights         a file in place of the model's own
+    effort          0.1 to 1, for a model that can do less than all of its work
 
     The answer is of the same kind, type, size and device as the frames. Integers are rounded and clipped; floating
     point is not clipped. At t = 0 and t = 1 it is a copy of the frame given. No gradient flows.
@@ -119,21 +155,42 @@ def between(frame0: Any, frame1: Any, t: Any, *, model: str = "midnet") -> Any:
     3
     """
     import numpy as np
-    import torch
 
     single = isinstance(t, float | int | Fraction) or (isinstance(t, np.ndarray) and t.ndim == 2)
-    times = [_as_time(value) for value in ([t] if single else t)]
-    made: Sequence[Any]
-    if isinstance(frame0, torch.Tensor) and isinstance(frame1, torch.Tensor):
-        made = _between_tensors(frame0, frame1, times, model)
-    else:
-        made = _between_arrays(frame0, frame1, times, model)
+    made = list(each_between(frame0, frame1, [t] if single else t, model=model, weights=weights, effort=effort))
     return made[0] if single else made
 
 
+def each_between(
+    frame0: Any,
+    frame1: Any,
+    times: "Sequence[Time | NDArray[Any]]",
+    *,
+    model: str = "midnet",
+    weights: str | os.PathLike[str] | None = None,
+    effort: float | None = None,
+) -> Iterator[Any]:
+    """What `between` makes of `times`, one frame after the other as it is rendered."""
+    import torch
+
+    asked = [_as_time(value) for value in times]
+    synthesizer = _Named(model, weights, effort)
+    if isinstance(frame0, torch.Tensor) and isinstance(frame1, torch.Tensor):
+        return _between_tensors(frame0, frame1, asked, synthesizer)
+    return _between_arrays(frame0, frame1, asked, synthesizer)
+
+
+class _Named(NamedTuple):
+    """What names a network: loaded once, kept for the next call."""
+
+    model: str
+    weights: str | os.PathLike[str] | None
+    effort: float | None
+
+
 def _between_tensors(
-    frame0: "Tensor", frame1: "Tensor", times: "list[Fraction | NDArray[Any]]", model: str
-) -> "list[Tensor]":
+    frame0: "Tensor", frame1: "Tensor", times: "list[Fraction | NDArray[Any]]", named: _Named
+) -> "Iterator[Tensor]":
     if frame0.shape != frame1.shape or frame0.dtype != frame1.dtype or frame0.device != frame1.device:
         raise UsageError(
             f"the two frames differ: {tuple(frame0.shape)} {frame0.dtype} on {frame0.device}, "
@@ -145,18 +202,16 @@ def _between_tensors(
         )
     batch = frame0.ndim == 4
     pair = [frame if batch else frame[None] for frame in (frame0, frame1)]
-    found = []
-    for t, made in zip(times, _render(pair[0].float(), pair[1].float(), times, model), strict=True):
+    for t, made in zip(times, _render(pair[0].float(), pair[1].float(), times, named), strict=True):
         if made is None:
-            found.append((frame1 if t else frame0).detach().clone())
+            yield (frame1 if t else frame0).detach().clone()
         else:
-            found.append((made if batch else made[0]).to(frame0.dtype))
-    return found
+            yield (made if batch else made[0]).to(frame0.dtype)
 
 
 def _between_arrays(
-    frame0: Any, frame1: Any, times: "list[Fraction | NDArray[Any]]", model: str
-) -> "list[NDArray[Any]]":
+    frame0: Any, frame1: Any, times: "list[Fraction | NDArray[Any]]", named: _Named
+) -> "Iterator[NDArray[Any]]":
     import numpy as np
     import torch
 
@@ -175,19 +230,17 @@ def _between_arrays(
         torch.from_numpy(np.ascontiguousarray(frame.transpose(2, 0, 1), dtype=np.float32) / np.float32(white))[None]
         for frame in (frame0, frame1)
     ]
-    found = []
-    for t, made in zip(times, _render(pair[0], pair[1], times, model), strict=True):
+    for t, made in zip(times, _render(pair[0], pair[1], times, named), strict=True):
         if made is None:
-            found.append((frame1 if t else frame0).copy())
+            yield (frame1 if t else frame0).copy()
             continue
         values = np.ascontiguousarray(made[0].permute(1, 2, 0).numpy()) * np.float32(white)
-        found.append((values.round().clip(0, white) if whole else values).astype(frame0.dtype))
-    return found
+        yield (values.round().clip(0, white) if whole else values).astype(frame0.dtype)
 
 
 def _render(
-    frame0: "Tensor", frame1: "Tensor", times: "list[Fraction | NDArray[Any]]", name: str
-) -> "list[Tensor | None]":
+    frame0: "Tensor", frame1: "Tensor", times: "list[Fraction | NDArray[Any]]", named: _Named
+) -> "Iterator[Tensor | None]":
     """B 3 H W float32 for each of `times`, from one `prepare`; None for 0 and 1, which are the frames themselves."""
     import torch
     import torch.nn.functional as F
@@ -195,47 +248,47 @@ def _render(
     from midframe.errors import ContractError
     from midframe.models.adapt import Bisected
 
-    model = _load(name, str(frame0.device))
+    model = _load(named, str(frame0.device))
     contract = model.contract
     if contract.inputs != (0, 1):
-        raise ContractError(f"{name} reads frames {contract.inputs} around a gap, not two; it needs interpolate().")
+        raise ContractError(f"{named.model} reads frames {contract.inputs} around a gap, not two; use interpolate().")
     asked = [t for t in times if isinstance(t, Fraction) and 0 < t < 1]
     maps = [t for t in times if not isinstance(t, Fraction)]
     if maps and not contract.maps:
-        raise ContractError(f"{name} renders one time for the whole frame, not a map of times; midnet does.")
+        raise ContractError(f"{named.model} renders one time for the whole frame, not a map of times; midnet does.")
     if contract.times is not None and any(t not in contract.times for t in asked):
         model = Bisected(model, depth=BISECTION_DEPTH)
     if not asked and not maps:
-        return [None for _ in times]
+        yield from (None for _ in times)
+        return
     height, width = frame0.shape[-2:]
     if any(t.shape != (height, width) for t in maps):
         raise UsageError(f"a map of times has the frames' height and width, {height} {width}; got {maps[0].shape}.")
     goal = [-(-max(side, contract.minimum) // contract.multiple) * contract.multiple for side in (height, width)]
     right, below = goal[1] - width, goal[0] - height
     pair = [F.pad(frame.detach(), (0, right, 0, below), mode="replicate") for frame in (frame0, frame1)]
-    ready: dict[Fraction, Tensor] = {}
-    found: list[Tensor | None] = []
     with torch.no_grad():
         state = model.prepare(torch.stack(pair, dim=1))
-        for t in times:
-            if not isinstance(t, Fraction):
-                plane = torch.from_numpy(t.astype("float32"))[None, None].to(frame0.device)
-                plane = F.pad(plane, (0, right, 0, below), mode="replicate")
-                found.append(model.render(state, plane)[..., :height, :width].clone())
-            elif t in (0, 1):
-                found.append(None)
-            else:
-                if t not in ready:
-                    ready[t] = model.render(state, float(t))[..., :height, :width]
-                found.append(ready[t].clone())
-    return found
+    for t in times:
+        if isinstance(t, Fraction) and t in (0, 1):
+            yield None
+            continue
+        time: float | Tensor
+        if isinstance(t, Fraction):
+            time = float(t)
+        else:
+            plane = torch.from_numpy(t.astype("float32"))[None, None].to(frame0.device)
+            time = F.pad(plane, (0, right, 0, below), mode="replicate")
+        with torch.no_grad():  # not around the loop: a generator would leave it switched off for its caller
+            made = model.render(state, time)
+        yield made[..., :height, :width].clone()
 
 
 @functools.lru_cache(maxsize=4)
-def _load(name: str, device: str) -> "Synthesizer":
+def _load(named: _Named, device: str) -> "Synthesizer":
     from midframe.models.load import load, quicken
 
-    return quicken(load(name, device))
+    return quicken(load(named.model, device, weights=named.weights, effort=named.effort))
 
 
 def _as_time(t: Any) -> "Fraction | NDArray[Any]":

@@ -134,7 +134,16 @@ _PHOTOS = "synthetic motion of photographs of mixed licences"
 
 
 def _trained_here(
-    name: str, *, bytes: int, sha256: str, commit: str, variants: tuple[str, ...] = ("base",), **other: Any
+    name: str,
+    *,
+    bytes: int,
+    sha256: str,
+    commit: str,
+    metrics: Mapping[str, float],
+    variants: tuple[str, ...] = ("base",),
+    data: tuple[str, ...] = (_CLIPS,),
+    took: str = "half an hour of one CPU thread",
+    remark: str = "",
 ) -> Weights:
     """The card of a small form that recipes/SYSTEM-cpu.toml made from random numbers."""
     system = name.split("/")[0]
@@ -146,9 +155,12 @@ def _trained_here(
         bytes=bytes,
         sha256=sha256,
         licence="LicenseRef-midframe-research",
+        source=f"midframe, from random numbers, in {took}",
+        data=data,
         recipe=f"{system}-cpu",
         commit=commit,
-        **{"data": (_CLIPS,), "source": "midframe, from random numbers, in half an hour of one CPU thread", **other},
+        metrics=metrics,
+        remark=remark,
     )
 
 
@@ -195,18 +207,13 @@ CARDS: tuple[Weights, ...] = (
         commit="367a0de",
         metrics={"middlebury-other/psnr": 35.92, "middlebury-other/ssim": 0.9571},
     ),
-    Weights(
-        name="ifrnet-s/clips",
-        system="ifrnet-s",
-        variants=("base", "half"),
-        file="ifrnet-s-clips.safetensors",
+    _trained_here(
+        "ifrnet-s/clips",
         bytes=5_617_508,
         sha256="2e2cc5cbf1008ef36c5026d3391f5142198289045f7baf6b648a1e2051fc673a",
-        licence="LicenseRef-midframe-research",
-        source="midframe, from random numbers, in an hour and a half on a shared CPU core",
-        data=(_CLIPS,),
-        recipe="ifrnet-s-cpu",
         commit="307e905",
+        variants=("base", "half"),
+        took="an hour and a half on a shared CPU core",
         metrics={"val-448/2x/psnr": 24.05, "val-448/4x/psnr": 21.27},
         remark="ifrnet-s was trained for little more than an hour on a CPU: half a decibel above a cross-fade, 5 dB "
         "below midnet. For frames to keep, take midnet.",
@@ -225,7 +232,7 @@ CARDS: tuple[Weights, ...] = (
         sha256="66628efe564694e7fda3f43ec9b9c2f6cbf8c18157ad44655c43fa4bf9c1ece8",
         commit="913978d",
         variants=("base", "fast", "best"),
-        source="midframe, from random numbers, in three quarters of an hour of one CPU thread",
+        took="three quarters of an hour of one CPU thread",
         data=(_PHOTOS,),
         metrics={"synthetic-flow/epe": 2.16},  # of raft-s/fast
     ),

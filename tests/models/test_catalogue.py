@@ -45,6 +45,7 @@ def test_row_is_complete(row: System):
         "params",
         "weights",
         "variants",
+        "untrained",
         "times",
         "licence",
     }
@@ -113,3 +114,9 @@ def test_package_whose_class_is_missing_is_named(plugged_in, monkeypatch):
     plugged_in(EntryPoint("extra", f"{__name__}:EXTRA", "midframe.systems"))
     with pytest.raises(ModelError, match="Gone"):
         load.load("gone")
+
+
+def test_variants_without_weights_are_named():
+    assert resolve("midnet")[0].untrained == ("distance",)
+    assert resolve("dis")[0].untrained == ()
+    assert all(row.untrained for row in SYSTEMS if row.weights == "none")

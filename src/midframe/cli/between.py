@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from midframe.cli.progress import counting
-from midframe.errors import OutputError, UsageError
+from midframe.errors import InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -25,7 +25,8 @@ EXAMPLES = """Examples:
 A region is a picture of the frames' size, white where it holds. A curve says
 time for progress, both from 0 (first picture) to 1: 0:0,0.5:0.1,1:1 begins
 slowly; 0.3 alone stands still at that time."""
-VIDEOS = (".mp4", ".m4v", ".mkv", ".mov", ".webm", ".gif", ".apng")
+PICTURES = (".png", ".tif", ".tiff", ".webp", ".jpg", ".jpeg")
+SHALLOW = (".webp", ".jpg", ".jpeg")  # hold 8 bits
 
 
 def between(
@@ -34,13 +35,19 @@ def between(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="OUT", help="A .png for one frame, a folder or a video. Default: A.between.png."
+            "--output", "-o", metavar="OUT", help="A picture, a folder of them or a video. Default: A.between.png."
         ),
     ] = None,
     frames: Annotated[
         int, typer.Option("--frames", "-n", metavar="N", min=1, help="New frames; a video gets A and B around them.")
     ] = 1,
     model: Annotated[str, typer.Option("--model", metavar="NAME", help="As in `midframe models`.")] = "midnet",
+    weights: Annotated[
+        str | None, typer.Option("--weights", metavar="FILE", help="Weights in place of the model's own.")
+    ] = None,
+    effort: Annotated[
+        float | None, typer.Option("--effort", metavar="E", help="0.1 to 1, for models that can do less work.")
+    ] = None,
     curve: Annotated[
         str, typer.Option("--curve", metavar="CURVE", help="Time of all that is in no region. Default: even.")
     ] = "0:0,1:1",
@@ -53,43 +60,71 @@ def between(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
     """Frames between two pictures, at even times or along a curve; regions may move faster, slower or not at all."""
-    from midframe.api import between as make
-    from midframe.data.pack import read_image
-    from midframe.models.catalogue import resolve
+    from midframe.api import each_between, interpolate
+    from midframe.models.catalogue import check_effort, resolve
+    from midframe.models.load import find_remark
     from midframe.retime import map_times, read_curve
+    from midframe.video.writer import container_of
 
-    resolve(model)
+    check_effort(resolve(model)[0], effort)
     base = read_curve(curve)
     goal = output if output is not None else first.with_suffix(".between.png")
-    video = goal.suffix.lower() in VIDEOS
-    if frames > 1 and goal.suffix.lower() == ".png":
+    alone = goal.suffix.lower() in PICTURES and not goal.is_dir()
+    if alone and frames > 1:
         raise UsageError(f"{goal} holds one frame, not {frames}: give a folder or a video with -o.")
+    video = not alone and container_of(goal) != "images"
     if goal.exists() and not overwrite:
         raise OutputError(f"{goal} exists; --overwrite replaces it.")
-    frame0, frame1 = read_image(first), read_image(second)
+
+    def note(text: str) -> None:
+        if not quiet:
+            typer.echo(f"note: {text}", err=True)
+
+    frame0, frame1 = read_picture(first, note), read_picture(second, note)
     if frame0.shape != frame1.shape:
         sizes = " and ".join(f"{frame.shape[1]}x{frame.shape[0]}" for frame in (frame0, frame1))
         raise UsageError(f"{first} and {second} differ in size: {sizes}.")
+    if frame0.dtype != frame1.dtype:  # one of 8 bits, one of 16
+        frame0, frame1 = deepen(frame0), deepen(frame1)
     regions = [read_region(text, frame0.shape[:2]) for text in region or []]
+    if remark := find_remark(model, weights):
+        note(remark)
 
     steps = range(frames + 2) if video else range(1, frames + 1)  # a video shows both pictures, too
     places = [step / (frames + 1) for step in steps]
-    made: list[NDArray[Any]] = []
-    with counting(f"rendering with {model}", quiet=quiet) as count:
-        for number, place in enumerate(places):
-            time = map_times(frame0.shape[:2], place, regions, base=base) if regions else base(place)
-            made.append(make(frame0, frame1, time, model=model))
-            count(number + 1, len(places))
-    if video:
-        write_video(made, goal, fps, overwrite=overwrite)
-    elif frames == 1 and goal.suffix:
-        write_picture(made[0], goal)
-    else:
-        goal.mkdir(parents=True, exist_ok=True)
-        for number, picture in enumerate(made):
-            write_picture(picture, goal / f"{number + 1:06}.png")
+    size = frame0.shape[:2]
+    times = [map_times(size, place, regions, base=base) if regions else base(place) for place in places]
+    with tempfile.TemporaryDirectory(prefix="midframe-") as folder:
+        with counting(f"rendering with {model}", quiet=quiet) as count:
+            made = each_between(frame0, frame1, times, model=model, weights=weights, effort=effort)
+            for number, picture in enumerate(made):
+                write_picture(picture, goal if alone else Path(folder) / f"{number:06}.png")
+                count(number + 1, len(places))
+        if not alone:  # as any film: numbered, checked, nothing under the final name before it is whole
+            interpolate(folder, goal, rate=fps, factor=1, model="blend", overwrite=overwrite)
     if not quiet:
-        typer.echo(f"{goal}: {len(made)} frame{'s' if len(made) > 1 else ''}")
+        typer.echo(f"{goal}: {len(places)} frame{'s' if len(places) > 1 else ''}")
+
+
+def read_picture(path: Path, note: "Callable[[str], None]") -> "NDArray[Any]":
+    """H W 3 RGB, uint8 or uint16 as the file has it. Raises InputError."""
+    import cv2
+
+    from midframe.data.pack import read_image
+
+    picture = read_image(path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
+    if picture.dtype not in ("uint8", "uint16"):
+        raise InputError(f"{path}: holds {picture.dtype} values; pictures of 8 or 16 bits are read.")
+    if read_image(path, cv2.IMREAD_UNCHANGED).shape[2:] == (4,):
+        note(f"{path}: its transparency is left out.")
+    return picture
+
+
+def deepen(picture: "NDArray[Any]") -> "NDArray[Any]":
+    """Eight bits as sixteen: 255 becomes 65535."""
+    import numpy as np
+
+    return picture.astype(np.uint16) * 257 if picture.dtype == np.uint8 else picture
 
 
 def read_region(text: str, size: "Sequence[int]") -> "Region":
@@ -112,22 +147,23 @@ def read_region(text: str, size: "Sequence[int]") -> "Region":
 
 
 def write_picture(picture: "NDArray[Any]", path: Path) -> None:
+    """H W 3 RGB in the format of the path's suffix, 16 bits only where it holds them. Raises OutputError."""
     import cv2
+    import numpy as np
 
     from midframe.files import replacing
 
-    _, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    suffix = path.suffix.lower()
+    if picture.dtype == np.uint16 and suffix in SHALLOW:
+        picture = ((picture + np.uint32(128)) // 257).astype(np.uint8)
+    quality = {
+        ".webp": [cv2.IMWRITE_WEBP_QUALITY, 101],  # lossless
+        ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95],
+        ".jpeg": [cv2.IMWRITE_JPEG_QUALITY, 95],
+    }
+    _, data = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), quality.get(suffix, []))
     try:
         with replacing(path) as file:
             file.write(data.tobytes())
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror}).") from error
-
-
-def write_video(pictures: "Sequence[NDArray[Any]]", path: Path, fps: str, *, overwrite: bool) -> None:
-    from midframe.api import interpolate
-
-    with tempfile.TemporaryDirectory(prefix="midframe-") as folder:
-        for number, picture in enumerate(pictures):
-            write_picture(picture, Path(folder) / f"{number:06}.png")
-        interpolate(folder, path, rate=fps, factor=1, model="blend", overwrite=overwrite)

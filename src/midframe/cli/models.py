@@ -22,7 +22,11 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="A JSON list ins
         lines.append(
             (
                 row["name"],
-                ", ".join(variant for variant in row["variants"] if variant != "tiny"),
+                ", ".join(
+                    variant + "*" * (row["weights"] != "none" and variant in row["untrained"])
+                    for variant in row["variants"]
+                    if variant != "tiny"
+                ),
                 row["times"] if row["task"] == "interpolate" else row["task"],
                 f"{row['params']:,}" if row["params"] else "none",
                 row["weights"],
@@ -42,3 +46,4 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="A JSON list ins
         table.add_row(*line[:shown])
     console.print(table)
     typer.echo("\nThe first variant is the default; --model NAME/VARIANT takes another. All of it: --json.")
+    typer.echo("*: has no weights yet; train it, or give --weights.")

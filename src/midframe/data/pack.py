@@ -213,13 +213,16 @@ def _read_images(clip: Clip) -> Iterator[_Frame]:
         yield _Frame(read_image(path), float(index / clip.rate))
 
 
-def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """An image as 8-bit RGB (16 bit is reduced). Raises InputError if it is missing or unreadable."""
+def read_image(path: Path, flags: int = cv2.IMREAD_COLOR_RGB) -> UInt8[np.ndarray, "h w 3"]:
+    """An image as 8-bit RGB (16 bit is reduced), or as OpenCV's `flags` ask for it.
+
+    Raises InputError if it is missing or unreadable.
+    """
     try:
         data = np.fromfile(path, np.uint8)  # read by Python: OpenCV cannot open every name everywhere
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
+    image = cv2.imdecode(data, flags) if data.size else None
     if image is None:
         raise InputError(f"{path}: not an image that can be read.")
     return image

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from midframe.errors import ContractError
+from midframe.types import Batch
 
 TOLERANCE = 0.01  # RIFE, model/IFNet.py: the teacher must be better by this (values in [0, 1])
 
@@ -30,6 +31,23 @@ def robustness(
     exact = torch.promote_types(torch.promote_types(flow.dtype, target.dtype), torch.float32)
     apart = (flow.detach().to(exact) - target.detach().to(exact)).square().sum(1, keepdim=True).sqrt()
     return torch.exp(-beta * apart)
+
+
+def find_labelled(
+    batch: Batch,
+) -> tuple[Bool[Tensor, " n"], Float[Tensor, "k 2 h w"], Float[Tensor, "k 2 h w"]] | None:
+    """Which of the batch's targets, one after the other, have labels of flow, and these; None if none has.
+
+    Labels "flow_t0" and "flow_t1", B M 2 H W: from each target to the frames 0 and 1. "has_flow", B: 0 for members
+    whose labels are to be passed over; without it all count.
+    """
+    if "flow_t0" not in batch.labels or "flow_t1" not in batch.labels:
+        return None
+    has = batch.labels.get("has_flow", batch.frames.new_ones(len(batch.frames)))
+    keep = (has != 0).repeat_interleave(batch.targets.shape[1], 0)
+    if not bool(keep.any()):
+        return None
+    return keep, batch.labels["flow_t0"].flatten(0, 1)[keep], batch.labels["flow_t1"].flatten(0, 1)[keep]
 
 
 def flow_distillation(

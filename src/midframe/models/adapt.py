@@ -1,6 +1,7 @@
 """Synthesizers made of synthesizers: more times (`Bisected`), less memory (`Tiled`), steadier answers (`Ensembled`).
 
-Each holds one model, has a contract of its own and adds no option to the networks. They nest.
+Each holds one model, has a contract of its own and adds no option to the networks. They nest. None of them takes
+a map of times.
 """
 
 import itertools
@@ -39,7 +40,7 @@ class Bisected:
         self.model = model
         self.depth = depth
         steps = 2**depth
-        self.contract = replace(contract, times=tuple(Fraction(k, steps) for k in range(1, steps)))
+        self.contract = replace(contract, times=tuple(Fraction(k, steps) for k in range(1, steps)), maps=False)
 
     def prepare(self, frames: Float[Tensor, "b 2 3 h w"], generator: torch.Generator | None = None) -> State:
         _require_frames("Bisected", frames, self.contract)
@@ -96,7 +97,7 @@ class Tiled:
         self.model = model
         self.tile = tile
         self.overlap = overlap
-        self.contract: Contract = model.contract
+        self.contract: Contract = replace(model.contract, maps=False)
 
     def prepare(self, frames: Float[Tensor, "b n 3 h w"], generator: torch.Generator | None = None) -> State:
         """Prepare every tile. A size that does not divide by the contract's `multiple` is the caller's to pad."""
@@ -168,7 +169,7 @@ class Ensembled:
             raise UsageError("Ensembled cannot reverse a model of whole shots: leave out the flip in time.")
         self.model = model
         self.flips: tuple[Flip, ...] = chosen
-        self.contract = replace(model.contract, symmetric=model.contract.symmetric or "time" in chosen)
+        self.contract = replace(model.contract, symmetric=model.contract.symmetric or "time" in chosen, maps=False)
 
     def prepare(self, frames: Float[Tensor, "b n 3 h w"], generator: torch.Generator | None = None) -> State:
         _require_frames("Ensembled", frames, self.contract)

@@ -48,7 +48,7 @@ from torch import Tensor, nn
 
 from midframe.errors import ContractError, UsageError
 from midframe.losses.census import census
-from midframe.losses.flow import flow_distillation
+from midframe.losses.flow import find_labelled, flow_distillation
 from midframe.losses.pixel import charbonnier
 from midframe.nn.layers import conv_prelu, exact, merge, resize, warp_pair
 from midframe.nn.pair import Time, check_pair, check_size, read_index, read_times, spread_times
@@ -324,16 +324,13 @@ class AMT(nn.Module):
 
     def _distil(self, flows: Float[Tensor, "b n 4 h w"], coarse: list[Tensor], batch: Batch) -> Tensor | None:
         """None if no member of the batch has labels. Where the candidates part, the farthest says what to believe."""
-        if "flow_t0" not in batch.labels or "flow_t1" not in batch.labels:
+        labelled = find_labelled(batch)
+        if labelled is None:
             return None
-        has = batch.labels.get("has_flow", batch.frames.new_ones(len(batch.frames)))
-        keep = (has != 0).repeat_interleave(batch.targets.shape[1], 0)
-        if not bool(keep.any()):
-            return None
+        keep, *targets = labelled
         parts = []
-        for k, name in enumerate(("flow_t0", "flow_t1")):
+        for k, target in enumerate(targets):
             side = slice(2 * k, 2 * k + 2)
-            target = batch.labels[name].flatten(0, 1)[keep]
             final = flows[keep][:, :, side].detach()
             apart = (final - target[:, None]).square().sum(2, keepdim=True)  # B n 1 H W
             farthest = final.gather(1, apart.argmax(1, keepdim=True).expand(-1, -1, 2, -1, -1))[:, 0]

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from midframe.errors import ModelError, UsageError
+from midframe.weights import card
 
 ENTRY_POINTS = "midframe.systems"
 LEAST_EFFORT = 0.1
@@ -63,6 +64,14 @@ class System:
         """The variant meant when only the system is named."""
         return next(iter(self.variants))
 
+    @property
+    def untrained(self) -> tuple[str, ...]:
+        """Variants that no weights fit yet; "tiny", which is for tests, aside."""
+        if not self.needs_weights:
+            return ()
+        fitted = {variant for name in self.cards for variant in card(name).variants}
+        return tuple(variant for variant in self.variants if variant not in fitted and variant != "tiny")
+
     def row(self) -> dict[str, Any]:
         """What `midframe models --json` prints, as plain values."""
         return {
@@ -73,6 +82,7 @@ class System:
             "params": self.params,
             "weights": self.weights,
             "variants": list(self.variants),
+            "untrained": list(self.untrained),
             "times": self.times,
             "licence": self.licence,
         }

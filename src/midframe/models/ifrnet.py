@@ -40,7 +40,7 @@ from torch import Tensor, nn
 
 from midframe.errors import ContractError, UsageError
 from midframe.losses.census import census, geometry
-from midframe.losses.flow import flow_distillation
+from midframe.losses.flow import find_labelled, flow_distillation
 from midframe.losses.pixel import charbonnier
 from midframe.nn.layers import conv_prelu, exact, merge, resize, warp_pair
 from midframe.nn.pair import Time, check_pair, check_size, read_index, read_times, spread_times
@@ -221,17 +221,14 @@ class IFRNet(nn.Module):
 
     def _distil(self, flows: list[Tensor], batch: Batch) -> Tensor | None:
         """`flows`: the full-resolution one, then those of 1/2, 1/4, 1/8. None if no member of the batch has labels."""
-        if "flow_t0" not in batch.labels or "flow_t1" not in batch.labels:
+        labelled = find_labelled(batch)
+        if labelled is None:
             return None
-        has = batch.labels.get("has_flow", batch.frames.new_ones(len(batch.frames)))
-        keep = (has != 0).repeat_interleave(batch.targets.shape[1], 0)
-        if not bool(keep.any()):
-            return None
+        keep, *targets = labelled
         final, *coarse = (flow[keep] for flow in flows)
         parts = []
-        for k, name in enumerate(("flow_t0", "flow_t1")):
+        for k, target in enumerate(targets):
             side = slice(2 * k, 2 * k + 2)
-            target = batch.labels[name].flatten(0, 1)[keep]
             parts.append(flow_distillation([flow[:, side] for flow in coarse], target, final=final[:, side]))
         return parts[0] + parts[1]
 

@@ -56,7 +56,7 @@ from torch import Tensor, nn
 
 from midframe.errors import ContractError, UsageError
 from midframe.losses.census import geometry
-from midframe.losses.flow import flow_distillation
+from midframe.losses.flow import find_labelled, flow_distillation
 from midframe.losses.laplacian import laplacian_pyramid
 from midframe.nn.layers import conv_prelu, exact, merge, resize, warp_pair
 from midframe.nn.pair import Time, check_pair, check_size, read_times
@@ -287,19 +287,14 @@ class UGSP(nn.Module):
 
     def _distil(self, flows: list[Tensor], batch: Batch) -> Tensor:
         """0 if no member of the batch has labels."""
-        none = flows[0].new_zeros(())
-        if "flow_t0" not in batch.labels or "flow_t1" not in batch.labels:
-            return none
-        has = batch.labels.get("has_flow", batch.frames.new_ones(len(batch.frames)))
-        keep = (has != 0).repeat_interleave(batch.targets.shape[1], 0)
-        if not bool(keep.any()):
-            return none
+        labelled = find_labelled(batch)
+        if labelled is None:
+            return flows[0].new_zeros(())
+        keep, *targets = labelled
         *coarse, final = (flow[keep] for flow in flows)
         return _add(
-            flow_distillation(
-                [flow[:, side] for flow in coarse], batch.labels[name].flatten(0, 1)[keep], final=final[:, side]
-            )
-            for name, side in (("flow_t0", slice(0, 2)), ("flow_t1", slice(2, 4)))
+            flow_distillation([flow[:, side] for flow in coarse], target, final=final[:, side])
+            for target, side in zip(targets, (slice(0, 2), slice(2, 4)), strict=True)
         )
 
     def _encode(self, frames: Float[Tensor, "b 2 3 h w"]) -> list[tuple[Tensor, Tensor]]:
