@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import torch
 from contact_sheet import Picture
-from looking import make_parser, open_model, read_pictures, read_row, tell
+from looking import make_parser, open_model, read_clip, tell
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -29,15 +29,14 @@ COLOURS = ("tab:orange", "tab:green", "tab:purple", "tab:cyan", "tab:pink", "tab
 
 
 def main() -> None:
-    parser = make_parser(__doc__, "sepconv")
-    parser.add_argument("--clip", nargs="+", required=True, help="a clip, or two frames")
+    parser = make_parser(__doc__, "sepconv", 2)
     parser.add_argument("--at", action="append", default=[], metavar="X,Y", help="a pixel to look at")
     parser.add_argument("--pixels", type=int, default=3, choices=range(1, 7), help="how many are chosen without --at")
     options = parser.parse_args()
-    if len(options.clip) > 2 or len(options.at) > len(COLOURS):
-        parser.error(f"--clip takes a clip or two frames, --at up to {len(COLOURS)} pixels")
+    if len(options.at) > len(COLOURS):
+        parser.error(f"--at takes up to {len(COLOURS)} pixels")
     model = open_model(parser, options, SepConv)
-    first, *_, last = read_pictures(options.clip) if len(options.clip) == 2 else read_row(options.clip[0], 3)
+    (first, last), _ = read_clip(parser, options, 2)
     made, kernels = look(model, first, last)
     places = [tuple(map(int, text.split(","))) for text in options.at] or choose(kernels, options.pixels)
     height, width = first.shape[:2]

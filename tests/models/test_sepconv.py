@@ -209,5 +209,5 @@ def test_mistakes_are_named(net, frames):
 
 def test_missing_weights_say_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("MIDFRAME_HOME", str(tmp_path))
-    with pytest.raises(ModelError, match=r"sepconv-s/base has no published weights.*sepconv-s\.safetensors"):
-        load("sepconv-s")
+    with pytest.raises(ModelError, match=r"sepconv/base has no published weights.*sepconv\.safetensors"):
+        load("sepconv")
