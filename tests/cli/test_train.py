@@ -91,7 +91,8 @@ def test_a_training_leaves_what_it_promises_and_eval_takes_its_weights(train, mi
     code, out, err = midframe("eval", "ifrnet-s/tiny", "--weights", best, "--clips", place / "val", "--per-clip")
     assert (code, err) == (0, "")
     assert re.fullmatch(
-        r"2x  \d+\.\d{3} dB  \(2 frames\)\n4x  \S+ dB  \(3 frames\)\nclip\S*  \S+ dB  \(5 frames\)\n", out
+        r"2x  \d+\.\d{3} dB  sharpness \S+  \(2 frames\)\n4x  \S+ dB  \S+ \S+  \(3 frames\)\nclip\S*  \S+ dB  \S+ \S+  \(5 frames\)\n",
+        out,
     )
     code, _, err = train("--weights", best, "-o", tmp_path / "second", "-q")
     assert (code, err) == (0, "")
@@ -243,7 +244,7 @@ def test_a_mistake_of_eval_is_one_line(midframe, place, tmp_path, monkeypatch, o
 
 def test_eval_measures_a_classical_model(midframe, place):
     code, out, _ = midframe("eval", "dis/tiny", "--clips", place / "val", "--factors", "2", "--windows", "1")
-    assert code == 0 and re.fullmatch(r"2x  \d+\.\d{3} dB  \(1 frames\)\n", out)
+    assert code == 0 and re.fullmatch(r"2x  \d+\.\d{3} dB  sharpness \d\.\d{3}  \(1 frames\)\n", out)
 
 
 def test_a_budget_is_read():

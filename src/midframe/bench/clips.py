@@ -9,6 +9,7 @@ Factor n keeps every n-th frame and makes the n − 1 between: 2 drops every sec
 """
 
 import heapq
+import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from midframe.bench.between import as_8bit, as_tensor, for_factor, render_times
 from midframe.data.pack import Clip, find_clips, read_image, reduce
 from midframe.errors import InputError, UsageError
 from midframe.metrics.psnr import psnr
+from midframe.metrics.sharpness import sharpness
 from midframe.ops.perception import Network, lpips_distance
 from midframe.types import Synthesizer
 from midframe.video.pixel import to_rgb, working_format
@@ -58,13 +60,18 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One frame made: which, and how well. `psnr` in dB, at most 100; `lpips` None unless asked for."""
+    """One frame made: which, and how well.
+
+    psnr in dB, at most 100; lpips None unless asked for; sharpness of the true frame is 1 (`metrics.sharpness`), None
+    where it was not measured.
+    """
 
     clip: str
     factor: int
     index: int
     psnr: float
     lpips: float | None
+    sharpness: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +99,12 @@ class Scores:
     def lpips(self) -> float | None:
         """Mean over all frames made; None if it was not asked for."""
         found = [score.lpips for score in self.frames if score.lpips is not None]
+        return statistics.fmean(found) if found else None
+
+    @property
+    def sharpness(self) -> float | None:
+        """Mean over all frames made that have a finite one; None if there are none."""
+        found = [s.sharpness for s in self.frames if s.sharpness is not None and math.isfinite(s.sharpness)]
         return statistics.fmean(found) if found else None
 
     def of(self, factor: int | None = None, *, clip: str | None = None) -> "Scores":
@@ -171,6 +184,7 @@ class ValidationClips:
                         window.first + k,
                         min(psnr(made, truth, peak=255), CEILING),
                         perceived(network, made, truth) if network is not None else None,
+                        sharpness(made, truth, peak=255),
                     ),
                     made,
                     truth,

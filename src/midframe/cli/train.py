@@ -171,7 +171,8 @@ def evaluate(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not show how far it is.")] = False,
 ) -> None:
-    """Leave frames out of clips, make them again, compare: PSNR of 8-bit RGB, and LPIPS if asked for.
+    """Leave frames out of clips, make them again, compare: PSNR of 8-bit RGB, sharpness (1: as sharp as the true
+    frames), and LPIPS if asked for.
 
     A model of flow is measured on synthetic motion, whose flow is known, beside classical methods.
     """
@@ -261,7 +262,8 @@ def describe_step(step: "Step") -> str:
 
 def describe_scores(scores: "Scores") -> str:
     lpips = "" if scores.lpips is None else f"  LPIPS {scores.lpips:.4f}"
-    return f"{scores.psnr:.3f} dB{lpips}  ({len(scores.frames)} frames)"
+    sharp = "" if scores.sharpness is None else f"  sharpness {scores.sharpness:.3f}"
+    return f"{scores.psnr:.3f} dB{lpips}{sharp}  ({len(scores.frames)} frames)"
 
 
 def _fill(model: "torch.nn.Module", state: Any, path: Path) -> None:

@@ -7,8 +7,13 @@ distance has nothing to guess.
 
     D_t(x) = ⟨V_0t, V_01⟩ / |V_01|²      flow from frame 0 to the frame at t, and to frame 1; on the grid of frame 0
 
+The distance leaves the direction open: a thing may bend. With a *reference*, a frame whose distance is known, the way
+to go is short and what is left to guess is little; `References` draws one.
+
 Where we differ: flow is that of dense inverse search, not of RAFT. Pixels that hardly move, or whose flow there and
-back disagrees, get the time itself, where the authors draw another sample if there is any of them.
+back disagrees, get the time itself, where the authors draw another sample if there is any of them. The authors draw the
+reference from all frames of the window, ends included; here it is frame 0, frame 1, the target itself or one other
+frame of the gap, each as often.
 """
 
 from dataclasses import replace
@@ -50,6 +55,40 @@ class Distances:
             part = self._search.flow(frame0, batch.targets[:, number])
             maps.append(find_distance(part, whole, batch.target_times[:, number].to(part), lost))
         return replace(batch, labels={**batch.labels, "distance": torch.stack(maps, 1)})
+
+
+class References:
+    """One target and one reference for each sample of `source`, which has two targets and labels "distance".
+
+    Labels: "distance", B 1 1 H W, of the target; "reference", B 1 3 H W, a frame, and "reference_distance", B 1 1 H W.
+    Labels of the targets other than that, flow for example, must not be there; those of samples (B) stay.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    def sample(self, generator: torch.Generator, count: int) -> Batch:
+        batch = self.source.sample(generator, count)
+        distance = batch.labels["distance"]
+        ends = [batch.frames[:, int((batch.times[0] == end).nonzero())] for end in (0, 1)]
+        row = torch.arange(count, device=distance.device)
+        target = torch.randint(2, (count,), generator=generator).to(row)
+        drawn = torch.randint(4, (count,), generator=generator).to(row)
+        aims, maps = batch.targets[row, target], distance[row, target]
+        frames = torch.stack([*ends, aims, batch.targets[row, 1 - target]], 1)
+        whole = torch.zeros_like(maps)
+        places = torch.stack([whole, whole + 1, maps, distance[row, 1 - target]], 1)
+        return replace(
+            batch,
+            targets=aims[:, None],
+            target_times=batch.target_times[row, target][:, None],
+            labels={
+                **batch.labels,
+                "distance": maps[:, None],
+                "reference": frames[row, drawn][:, None],
+                "reference_distance": places[row, drawn][:, None],
+            },
+        )
 
 
 def find_distance(

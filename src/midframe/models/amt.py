@@ -51,7 +51,19 @@ from midframe.losses.census import census
 from midframe.losses.flow import find_labelled, flow_distillation
 from midframe.losses.pixel import charbonnier
 from midframe.nn.layers import conv_prelu, exact, merge, resize, warp_pair
-from midframe.nn.pair import Time, check_pair, check_size, read_index, read_times, spread_times
+from midframe.nn.pair import (
+    Index,
+    Reference,
+    Time,
+    approach,
+    check_pair,
+    check_size,
+    mean_of_pair,
+    read_index,
+    read_reference,
+    read_times,
+    spread_times,
+)
 from midframe.nn.raft import BottleneckBlock, ResidualBlock
 from midframe.ops.correlate import correlate_all, look_up, look_up_directly, pool
 from midframe.types import Batch, Contract
@@ -199,7 +211,8 @@ class AMT(nn.Module):
     again           decoders 3 and 2 are followed by a second update, at their own size (G)
     comb_kernel     of the two last convolutions (7 in L and G)
     lookup          how flow at t becomes flow of a whole interval: "physical", or "published" for the authors' weights
-    index           what the loss tells it: "time", or "distance", the label of that name (data/distance.py)
+    index           what it learns from (data/distance.py): "time"; "distance", the label of that name; "reference",
+                    that and a frame that is there already: rendering then takes `nn.pair.STEPS` steps from frame 0
     distillation    weight of the loss on flow (paper: 0.002; 0.005 for G)
     scale           the network sees the frames at this part of their size; 0.8 and 0.5 are what the authors take for
                     SNU-FILM and Xiph. 16 / scale must be a whole number: sizes must be multiples of it
@@ -226,7 +239,7 @@ class AMT(nn.Module):
         again: bool = False,
         comb_kernel: int = 3,
         lookup: Lookup = "physical",
-        index: Literal["time", "distance"] = "time",
+        index: Index = "time",
         distillation: float = 0.002,
         scale: float = 1.0,
     ) -> None:
@@ -252,7 +265,8 @@ class AMT(nn.Module):
         c1, c2, c3, c4 = widths
         self.feat_encoder = MatchEncoder(match_widths, match_features, bottleneck=bottleneck)
         self.encoder = Encoder(widths, first_kernel)
-        self.decoder4 = Decoder(2 * c4 + 1, 2 * c4, 4 + c3, side)  # f0, f1, t
+        told = 2 * c4 + 1 if index != "reference" else 3 * c4 + 2  # f0, f1, t; the reference's features and distance
+        self.decoder4 = Decoder(told, 2 * c4, 4 + c3, side)
         self.decoder3 = Decoder(3 * c3 + 4, 3 * c3, 4 + c2, side)  # feature, f0, f1 warped, flow
         self.decoder2 = Decoder(3 * c2 + 4, 3 * c2, 4 + c1, side)
         self.decoder1 = Decoder(3 * c1 + 4, 3 * c1, 8 * candidates, side)
@@ -276,8 +290,7 @@ class AMT(nn.Module):
     def prepare(self, frames: Float[Tensor, "b 2 3 h w"], generator: torch.Generator | None = None) -> dict[str, Any]:
         """Features and matches of both frames. Raises ContractError if they are not two, or of another size."""
         check_pair("AMT", frames, self.contract)
-        mean = frames.mean((1, 2, 3, 4), keepdim=True)  # one number per pair
-        seen = resize((frames - mean).flatten(0, 1), self.scale)  # one pass for both frames
+        seen = resize((frames - mean_of_pair(frames)).flatten(0, 1), self.scale)  # one pass for both frames
         g0, g1 = _halves(self.feat_encoder(seen))
         batch, _, height, width = g0.shape
         small = 4 * batch * (height * width) ** 2 <= LARGEST_VOLUME
@@ -292,7 +305,10 @@ class AMT(nn.Module):
         """The frame at t, not clamped. Raises ContractError unless 0 < t < 1 and `size` is the frames'."""
         frames: Tensor = state["frames"]
         check_size("AMT", size, frames)
-        return self.decode(state, read_times("AMT", t, frames, self.contract))[0]
+        times = read_times("AMT", t, frames, self.contract)
+        if self.index != "reference":
+            return self.decode(state, times)[0]
+        return approach(frames, times, lambda here, start: self.decode(state, here, start)[0])
 
     def forward(self, frames: Float[Tensor, "b 2 3 h w"], t: Time) -> Float[Tensor, "b 3 h w"]:
         return self.render(self.prepare(frames), t)
@@ -309,9 +325,12 @@ class AMT(nn.Module):
             raise ContractError(
                 f"AMT: targets {tuple(batch.targets.shape[2:])} and frames {tuple(batch.frames.shape[2:])} differ."
             )
+        reference = read_reference("AMT", batch, self.index)
         made, found = [], []
-        for times in read_index("AMT", batch, self.index).to(batch.frames).unbind(1):  # or volumes would be copied
-            picture, flows, coarse = self.decode(state, times)
+        for k, times in enumerate(read_index("AMT", batch, self.index).to(batch.frames).unbind(1)):
+            # one by one, or volumes would be copied
+            start = None if reference is None else Reference(*(part[:, k] for part in reference))
+            picture, flows, coarse = self.decode(state, times, start)
             made.append(picture.clamp(0, 1))
             found.append([flows, *coarse])
         answer, truth = torch.stack(made, 1).flatten(0, 1), batch.targets.flatten(0, 1)
@@ -338,12 +357,16 @@ class AMT(nn.Module):
         return parts[0] + parts[1]
 
     def decode(
-        self, state: dict[str, Any], t: Float[Tensor, "b 1 h_t w_t"]
+        self, state: dict[str, Any], t: Float[Tensor, "b 1 h_t w_t"], reference: Reference | None = None
     ) -> tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b n 4 h w"], list[Tensor]]:
         """The frame; the candidates' flows at full size; the flows at 1/2, 1/4, 1/8. `t`: B 1 1 1, or a map."""
         frames, features = state["frames"], state["features"]
         f0, f1 = features[3]
-        out = self.decoder4(torch.cat([f0, f1, spread_times(t, f0.shape[-2:]).to(f0.dtype)], 1))
+        told = [f0, f1, spread_times(t, f0.shape[-2:]).to(f0.dtype)]
+        if reference is not None:
+            seen = resize(reference.frame - mean_of_pair(frames)[:, 0], self.scale)
+            told += [self.encoder(seen)[3], spread_times(reference.distance, f0.shape[-2:]).to(f0.dtype)]
+        out = self.decoder4(torch.cat(told, 1))
         feature, flow = self._update(state, t, out[:, 4:], exact(out[:, :4]), 4)
         flows = [flow]
         for level, decoder in ((3, self.decoder3), (2, self.decoder2)):

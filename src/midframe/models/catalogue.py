@@ -251,6 +251,7 @@ SYSTEMS: tuple[System, ...] = (
             "base": {"any_time": True},
             "half": {"any_time": True, "flow_scale": 0.5},
             "distance": {"any_time": True, "index": "distance"},
+            "reference": {"any_time": True, "index": "reference"},
             "regions": {"any_time": True, "regions": True},
             "tiny": {"any_time": True, "widths": (8, 8, 8), "context": 2},
         },
@@ -268,6 +269,7 @@ SYSTEMS: tuple[System, ...] = (
             "base": {"widths": (24, 36, 54, 72), "side": 24},
             "half": {"widths": (24, 36, 54, 72), "side": 24, "scale": 0.5},
             "distance": {"widths": (24, 36, 54, 72), "side": 24, "index": "distance"},
+            "reference": {"widths": (24, 36, 54, 72), "side": 24, "index": "reference"},
             "regions": {"widths": (24, 36, 54, 72), "side": 24, "regions": True},
             "tiny": {"widths": (8, 8, 12, 16), "side": 8},
         },
@@ -512,6 +514,7 @@ SYSTEMS: tuple[System, ...] = (
         variants={
             "base": {},
             "distance": {"index": "distance"},
+            "reference": {"index": "reference"},
             "half": {"scale": 0.5},
             "tiny": {
                 "widths": (8, 8, 8, 12),
@@ -665,6 +668,8 @@ SYSTEMS: tuple[System, ...] = (
         paper="Extracting Motion and Appearance via Inter-Frame Attention, CVPR 2023, arXiv 2303.00440 (small)",
         variants={
             "base": {"width": 16, "depths": (2, 2, 2, 2, 2)},
+            "distance": {"width": 16, "depths": (2, 2, 2, 2, 2), "index": "distance"},
+            "reference": {"width": 16, "depths": (2, 2, 2, 2, 2), "index": "reference"},
             "half": {"width": 16, "depths": (2, 2, 2, 2, 2), "scale": 0.5},
             "tiny": {"width": 2, "depths": (1, 1, 1, 2, 2)},
         },
@@ -681,6 +686,7 @@ SYSTEMS: tuple[System, ...] = (
         variants={
             "base": {"width": 8, "span": 128, "depths": (2, 2, 2, 2, 2)},
             "distance": {"width": 8, "span": 128, "depths": (2, 2, 2, 2, 2), "index": "distance"},
+            "reference": {"width": 8, "span": 128, "depths": (2, 2, 2, 2, 2), "index": "reference"},
             "half": {"width": 8, "span": 128, "depths": (2, 2, 2, 2, 2), "scale": 0.5},
             "tiny": {"width": 2, "depths": (1, 1, 1, 2, 2)},
         },

@@ -40,7 +40,7 @@ caller. The code of the authors' any-time training is not public: our loss takes
 (Apache-2.0): names and shapes of all tensors, and outputs for the same random weights.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -50,7 +50,18 @@ from torch import Tensor, nn
 from midframe.errors import ContractError, UsageError
 from midframe.losses.laplacian import laplacian_pyramid
 from midframe.nn.layers import conv_prelu, exact, merge, resize, warp_pair
-from midframe.nn.pair import Time, check_pair, check_size, read_index, read_times, spread_times
+from midframe.nn.pair import (
+    Index,
+    Reference,
+    Time,
+    approach,
+    check_pair,
+    check_size,
+    read_index,
+    read_reference,
+    read_times,
+    spread_times,
+)
 from midframe.nn.refine import Unet
 from midframe.types import Batch, Contract
 
@@ -250,11 +261,11 @@ def _maps(tokens: Float[Tensor, "n h w c"]) -> Float[Tensor, "n c h w"]:
 class Backbone(nn.Module):
     """Appearance at all five stages, motion at the last two. The batch is all frames 0, then all frames 1."""
 
-    def __init__(self, width: int, depths: tuple[int, int, int, int, int], span: int | None) -> None:
+    def __init__(self, width: int, depths: tuple[int, int, int, int, int], span: int | None, channels: int = 3) -> None:
         super().__init__()
         self.span = span
         f = width
-        self.block1 = ConvStage(3, f, depths[0])
+        self.block1 = ConvStage(channels, f, depths[0])
         self.patch_embed2 = conv_prelu(f, 2 * f, stride=2)
         self.block2 = ConvStage(2 * f, 2 * f, depths[1])
         self.patch_embed3 = conv_prelu(2 * f, 4 * f, stride=2)
@@ -275,7 +286,7 @@ class Backbone(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
-    def forward(self, images: Float[Tensor, "n 3 h w"]) -> tuple[list[Tensor], list[Tensor]]:
+    def forward(self, images: Float[Tensor, "n c h w"]) -> tuple[list[Tensor], list[Tensor]]:
         x1 = self.block1(images)
         x2 = self.block2(self.patch_embed2(x1))
         x3 = self.block3(self.patch_embed3(x2))
@@ -333,7 +344,8 @@ class EMAVFI(nn.Module):
             None: across the picture, as published, where the same motion counts less in a larger picture
     scale   1, 0.5 or 0.25: flow and mask are looked for in smaller pictures, which is for large motion. The authors
             take 0.5 for SNU-FILM, Xiph and X-Test at 2K, 0.25 for X-Test at 4K
-    index   what the loss tells it: "time", or "distance", the label of that name (data/distance.py)
+    index   what it learns from (data/distance.py): "time"; "distance", the label of that name; "reference", that and a
+            frame that is there already: rendering then takes `nn.pair.STEPS` steps from frame 0
 
     The state is {"frames": B 2 3 H W; "features": per stage (f0, f1) at full size; "seen": the pair, stages 4 and 5 and
     their motion that flow is looked for in}; the object holds parameters only. Raises UsageError for settings that
@@ -347,7 +359,7 @@ class EMAVFI(nn.Module):
         depths: tuple[int, int, int, int, int] = (2, 2, 2, 4, 4),
         span: int | None = None,
         scale: float = 1.0,
-        index: Literal["time", "distance"] = "time",
+        index: Index = "time",
     ) -> None:
         super().__init__()
         self.index = index
@@ -364,19 +376,30 @@ class EMAVFI(nn.Module):
         multiple = round(STRIDE / scale)
         self.scale = scale
         self.contract = Contract(multiple=multiple, minimum=multiple, maps=True)
-        self.feature_bone = Backbone(width, depths, span)
+        self.feature_bone = Backbone(
+            width, depths, span, 3 if index != "reference" else 7
+        )  # frame, reference, distance
         self.block = nn.ModuleList([Head(4 * 16 * width, 6, 4 * width, 16), Head(4 * 8 * width, 13 + 4, 4 * width, 8)])
         self.unet = Unet(2 * width, seen=17 + 2 * width)
 
     def prepare(self, frames: Float[Tensor, "b 2 3 h w"], generator: torch.Generator | None = None) -> dict[str, Any]:
         """Appearance and motion of both frames. Raises ContractError if they are not two, or of another size."""
         check_pair("EMA-VFI", frames, self.contract)
-        features, motion = self._look(frames)
-        small = frames
-        found = features[3:]
+        return {"frames": frames} if self.index == "reference" else self.look(frames)
+
+    def look(self, frames: Float[Tensor, "b 2 3 h w"], reference: Reference | None = None) -> dict[str, Any]:
+        """Appearance and motion of both frames; with a reference these depend on it."""
+        seen = frames
+        if reference is not None:
+            distance = spread_times(reference.distance, frames.shape[-2:]).to(frames)
+            sides = (torch.cat([reference.frame, part], 1) for part in (distance, 1 - distance))
+            seen = torch.cat([frames, torch.stack(list(sides), 1)], 2)
+        features, motion = self._look(seen)
+        small, found = frames, features[3:]
         if self.scale != 1:
-            small = torch.unflatten(resize(frames.flatten(0, 1), self.scale), 0, (-1, 2))
-            found, motion = self._look(small)
+            reduced = torch.unflatten(resize(seen.flatten(0, 1), self.scale), 0, (-1, 2))
+            small = reduced[:, :, :3]
+            found, motion = self._look(reduced)
             found = found[3:]
         return {
             "frames": frames,
@@ -388,8 +411,15 @@ class EMAVFI(nn.Module):
         """The frame at t, not clamped. Raises ContractError unless 0 < t < 1 and `size` is the frames'."""
         frames: Tensor = state["frames"]
         check_size("EMA-VFI", size, frames)
-        flow, mask = self.find_flow(state, read_times("EMA-VFI", t, frames, self.contract))[-1]
-        return self._refine(state, flow, mask)
+        times = read_times("EMA-VFI", t, frames, self.contract)
+        if self.index != "reference":
+            return self._refine(state, *self.find_flow(state, times)[-1])
+
+        def make(here: Tensor, start: Reference) -> Tensor:
+            seen = self.look(frames, start)
+            return self._refine(seen, *self.find_flow(seen, here)[-1])
+
+        return approach(frames, times, make)
 
     def forward(self, frames: Float[Tensor, "b 2 3 h w"], t: Time) -> Float[Tensor, "b 3 h w"]:
         return self.render(self.prepare(frames), t)
@@ -406,8 +436,11 @@ class EMAVFI(nn.Module):
                 f"EMA-VFI: targets {tuple(batch.targets.shape[2:])} and frames {tuple(batch.frames.shape[2:])} differ."
             )
         frame0, frame1 = batch.frames.unbind(1)
+        reference = read_reference("EMA-VFI", batch, self.index)
         answers, merges = [], []
-        for times in read_index("EMA-VFI", batch, self.index).to(batch.frames).unbind(1):
+        for k, times in enumerate(read_index("EMA-VFI", batch, self.index).to(batch.frames).unbind(1)):
+            if reference is not None:
+                state = self.look(batch.frames, Reference(*(part[:, k] for part in reference)))
             found = self.find_flow(state, times)
             merges.append([merge(*warp_pair(frame0, frame1, flow), torch.sigmoid(mask)) for flow, mask in found])
             answers.append(self._refine(state, *found[-1]).clamp(0, 1))
@@ -420,7 +453,7 @@ class EMAVFI(nn.Module):
         parts = {"reconstruction": apart(answers), "stages": STAGES * torch.stack(stages).sum()}
         return {"loss": torch.stack(list(parts.values())).sum(), **parts}
 
-    def _look(self, frames: Float[Tensor, "b 2 3 h w"]) -> tuple[list[tuple[Tensor, Tensor]], list[Any]]:
+    def _look(self, frames: Float[Tensor, "b 2 c h w"]) -> tuple[list[tuple[Tensor, Tensor]], list[Any]]:
         """(f0, f1) of the five stages, (m0, m1) of the last two."""
         features, motion = self.feature_bone(frames.transpose(0, 1).flatten(0, 1))
         return [_halves(maps) for maps in features], [_halves(maps) for maps in motion]

@@ -31,7 +31,7 @@ same up to rounding. Checked against a description of ltkong218/IFRNet (MIT) and
 """
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -43,7 +43,19 @@ from midframe.losses.census import census, geometry
 from midframe.losses.flow import find_labelled, flow_distillation
 from midframe.losses.pixel import charbonnier
 from midframe.nn.layers import conv_prelu, exact, merge, resize, warp_pair
-from midframe.nn.pair import Time, check_pair, check_size, read_index, read_times, spread_times
+from midframe.nn.pair import (
+    Index,
+    Reference,
+    Time,
+    approach,
+    check_pair,
+    check_size,
+    mean_of_pair,
+    read_index,
+    read_reference,
+    read_times,
+    spread_times,
+)
 from midframe.nn.region_prior import Fuse, RegionPrior, Segmenter
 from midframe.ops.regions import find_regions
 from midframe.types import Batch, Contract
@@ -124,7 +136,9 @@ class IFRNet(nn.Module):
                   authors take for SNU-FILM. 16 / scale must be a whole number: sizes must be multiples of it.
     regions       the encoder is told of areas: True finds them by colour and motion, on the CPU; or a function that
                   makes label maps B 2 h w of frames B 2 3 H W (whole numbers up to 255, 0: no area)
-    index         what the loss tells it: "time", or "distance", the label of that name (data/distance.py)
+    index         what it learns from (data/distance.py): "time"; "distance", the label of that name; "reference", that
+                  and a frame that is there already. Rendering then takes `nn.pair.STEPS` steps from frame 0, each from
+                  the answer of the one before: only the coarsest decoder sees that frame's features
 
     The state is {"frames": B 2 3 H W, "features": per level (f0, f1)}; the object holds parameters only.
     """
@@ -137,7 +151,7 @@ class IFRNet(nn.Module):
         first_kernel: int = 3,
         scale: float = 1.0,
         regions: bool | Segmenter = False,
-        index: Literal["time", "distance"] = "time",
+        index: Index = "time",
     ) -> None:
         super().__init__()
         self.index = index
@@ -150,7 +164,8 @@ class IFRNet(nn.Module):
         self.contract = Contract(multiple=multiple, minimum=multiple, maps=True)
         c1, c2, c3, c4 = widths
         self.encoder = Encoder(widths, first_kernel)
-        self.decoder4 = Decoder(2 * c4 + 1, 2 * c4, 4 + c3, side)  # f0, f1, t
+        told = 2 * c4 + 1 if index != "reference" else 3 * c4 + 2  # f0, f1, t; the reference's features and distance
+        self.decoder4 = Decoder(told, 2 * c4, 4 + c3, side)
         self.decoder3 = Decoder(3 * c3 + 4, 3 * c3, 4 + c2, side)  # feature, f0, f1 warped, flow
         self.decoder2 = Decoder(3 * c2 + 4, 3 * c2, 4 + c1, side)
         self.decoder1 = Decoder(3 * c1 + 4, 3 * c1, 4 + 1 + 3, side)
@@ -173,14 +188,16 @@ class IFRNet(nn.Module):
         check_pair("IFRNet", frames, self.contract)
         if regions is not None and self.regions is None:
             raise UsageError("This IFRNet has no use for regions: build it with regions=True.")
-        return {"frames": frames, "features": self._encode(frames, _mean(frames), regions)}
+        return {"frames": frames, "features": self._encode(frames, mean_of_pair(frames), regions)}
 
     def render(self, state: dict[str, Any], t: Time, size: tuple[int, int] | None = None) -> Float[Tensor, "b 3 h w"]:
         """The frame at t, not clamped. Raises ContractError unless 0 < t < 1 and `size` is the frames'."""
         frames: Tensor = state["frames"]
         check_size("IFRNet", size, frames)
         times = read_times("IFRNet", t, frames, self.contract)
-        return self._decode(frames, state["features"], times)[0]
+        if self.index != "reference":
+            return self._decode(frames, state["features"], times)[0]
+        return approach(frames, times, lambda here, start: self._decode(frames, state["features"], here, start)[0])
 
     def forward(self, frames: Float[Tensor, "b 2 3 h w"], t: Time) -> Float[Tensor, "b 3 h w"]:
         return self.render(self.prepare(frames), t)
@@ -202,12 +219,15 @@ class IFRNet(nn.Module):
             raise ContractError(
                 f"IFRNet: targets {tuple(truth.shape[1:])} and frames {tuple(frames.shape[2:])} differ."
             )
-        mean = _mean(batch.frames)
+        mean = mean_of_pair(batch.frames)
         features = tuple(
             (f0.repeat_interleave(count, 0), f1.repeat_interleave(count, 0))
             for f0, f1 in self._encode(batch.frames, mean, batch.labels.get("regions"))
         )
-        made, flows, built = self._decode(frames, features, times)
+        reference = read_reference("IFRNet", batch, self.index)
+        if reference is not None:
+            reference = Reference(*(part.flatten(0, 1) for part in reference))
+        made, flows, built = self._decode(frames, features, times, reference)
         made = made.clamp(0, 1)
         wanted = self.encoder(resize(truth - mean.repeat_interleave(count, 0)[:, 0], self.scale))
         parts = {
@@ -245,12 +265,19 @@ class IFRNet(nn.Module):
         return tuple((f0, f1) for f0, f1 in halves)
 
     def _decode(
-        self, frames: Tensor, features: tuple[tuple[Tensor, Tensor], ...], times: Float[Tensor, "b 1 h2 w2"]
+        self,
+        frames: Tensor,
+        features: tuple[tuple[Tensor, Tensor], ...],
+        times: Float[Tensor, "b 1 h2 w2"],
+        reference: Reference | None = None,
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """The frame; flows at full size, 1/2, 1/4, 1/8; the features built at 1/2, 1/4, 1/8."""
         f0, f1 = features[3]
-        here = spread_times(times, f0.shape[-2:]).to(f0.dtype)
-        out = self.decoder4(torch.cat([f0, f1, here], 1))
+        told = [f0, f1, spread_times(times, f0.shape[-2:]).to(f0.dtype)]
+        if reference is not None:
+            seen = resize(reference.frame - mean_of_pair(frames)[:, 0], self.scale)
+            told += [self.encoder(seen)[3], spread_times(reference.distance, f0.shape[-2:]).to(f0.dtype)]
+        out = self.decoder4(torch.cat(told, 1))
         flow, feature = exact(out[:, :4]), out[:, 4:]
         flows, built = [flow], [feature]
         for decoder, (f0, f1) in zip((self.decoder3, self.decoder2), (features[2], features[1]), strict=True):
@@ -271,11 +298,6 @@ class IFRNet(nn.Module):
 
 def _enlarge(maps: Tensor, size: torch.Size) -> Tensor:
     return F.interpolate(maps, size, mode="bilinear", align_corners=False)
-
-
-def _mean(frames: Float[Tensor, "b 2 3 h w"]) -> Float[Tensor, "b 1 1 1 1"]:
-    """One number per pair, over both frames, all channels and pixels."""
-    return frames.mean((1, 2, 3, 4), keepdim=True)
 
 
 def from_official(state: dict[str, Tensor]) -> dict[str, Tensor]:

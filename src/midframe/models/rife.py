@@ -27,7 +27,7 @@ edges (the engine's doing) where theirs is black. Checked against hzwer/ECCV2022
 
 from fractions import Fraction
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -37,7 +37,18 @@ from midframe.errors import ContractError, UsageError
 from midframe.losses.flow import privileged_distillation
 from midframe.losses.laplacian import laplacian_pyramid
 from midframe.nn.layers import conv_prelu, exact, merge, resize, warp_pair
-from midframe.nn.pair import Time, check_pair, check_size, read_index, read_times
+from midframe.nn.pair import (
+    Index,
+    Reference,
+    Time,
+    approach,
+    check_pair,
+    check_size,
+    read_index,
+    read_reference,
+    read_times,
+    spread_times,
+)
 from midframe.nn.refine import Contextnet, Unet
 from midframe.nn.region_prior import Fuse, RegionPrior, Segmenter, match
 from midframe.ops.regions import find_regions
@@ -85,7 +96,8 @@ class RIFE(nn.Module):
     flow_scale  below 1 the flow is looked for in smaller pictures: for large motion and 4K; the authors take 0.5 there
     regions     blocks and context are told of areas: True finds them by colour and motion, on the CPU; or a function
                 that makes label maps B 2 h w of frames B 2 3 H W (whole numbers up to 255, 0: no area)
-    index       what the loss tells it with `any_time`: "time", or "distance", the label of that name
+    index       what it learns from with `any_time` (data/distance.py): "time"; "distance", the label of that name;
+                "reference", that and a frame that is there already: rendering takes `nn.pair.STEPS` steps from frame 0
 
     The state is {"frames": B 2 3 H W}, with `regions` also "flow hints", a map for each block, and "hints", one for
     each level of the context (B 2 …); the object holds parameters only.
@@ -101,10 +113,10 @@ class RIFE(nn.Module):
         any_time: bool = False,
         flow_scale: float = 1.0,
         regions: bool | Segmenter = False,
-        index: Literal["time", "distance"] = "time",
+        index: Index = "time",
     ) -> None:
         super().__init__()
-        if index == "distance" and not any_time:
+        if index != "time" and not any_time:
             raise UsageError("RIFE: a network of t = 1/2 has no use for distance: set any_time.")
         self.any_time = any_time
         self.index = index
@@ -115,7 +127,7 @@ class RIFE(nn.Module):
             minimum=32,
             maps=any_time,
         )
-        more = 1 if any_time else 0
+        more = 0 if not any_time else 5 if index == "reference" else 1  # t; and of the reference t and its colours
         self.block0 = IFBlock(6 + more, widths[0])
         self.block1 = IFBlock(13 + more + 4, widths[1])
         self.block2 = IFBlock(13 + more + 4, widths[2])
@@ -165,8 +177,9 @@ class RIFE(nn.Module):
         frames: Tensor = state["frames"]
         check_size("RIFE", size, frames)
         times = read_times("RIFE", t, frames, self.contract)
-        flows, masks = self._find_flow(state, times)
-        return self._refine(state, flows[-1], masks[-1])
+        if self.index != "reference":
+            return self._make(state, times)
+        return approach(frames, times, lambda here, start: self._make(state, here, start))
 
     def forward(self, frames: Float[Tensor, "b 2 3 h w"], t: Time = 0.5) -> Float[Tensor, "b 3 h w"]:
         return self.render(self.prepare(frames), t)
@@ -194,9 +207,13 @@ class RIFE(nn.Module):
             raise ContractError(f"RIFE: targets {tuple(truth.shape[1:])} and frames {tuple(frames.shape[2:])} differ.")
         read_times("RIFE", batch.target_times.flatten(), frames, self.contract)
         times = read_index("RIFE", batch, self.index).flatten(0, 1).to(frames)
-        flows, masks = self._find_flow(state, times)
+        reference = read_reference("RIFE", batch, self.index)
+        if reference is not None:
+            reference = Reference(*(part.flatten(0, 1) for part in reference))
+        plane = self._plane(frames, times, reference)
+        flows, masks = self._find_flow(state, plane)
         frame0, frame1 = frames.unbind(1)
-        seen = [*self._seen(frames, times, flows[-1]), masks[-1], truth]
+        seen = [*self._seen(frames, plane, flows[-1]), masks[-1], truth]
         step, step_mask = self.block_tea(torch.cat(seen, 1), flows[-1], 1.0)
         teacher = flows[-1] + step
         taught = merge(*warp_pair(frame0, frame1, teacher), torch.sigmoid(masks[-1] + step_mask))
@@ -212,26 +229,35 @@ class RIFE(nn.Module):
         }
         return {"loss": torch.stack(list(parts.values())).sum(), **parts}
 
-    def _find_flow(self, state: dict[str, Any], times: Float[Tensor, "b 1 h2 w2"]) -> tuple[list[Tensor], list[Tensor]]:
+    def _make(self, state: dict[str, Any], times: Tensor, reference: Reference | None = None) -> Tensor:
+        flows, masks = self._find_flow(state, self._plane(state["frames"], times, reference))
+        return self._refine(state, flows[-1], masks[-1])
+
+    def _plane(self, frames: Tensor, times: Tensor, reference: Reference | None) -> list[Tensor]:
+        """What tells the blocks of time: nothing, B 1 H W, or that with the reference's distance and colours."""
+        if not self.any_time:
+            return []
+        size = frames.shape[-2:]
+        told = [spread_times(times, size)]
+        return told if reference is None else [*told, spread_times(reference.distance, size), reference.frame]
+
+    def _find_flow(self, state: dict[str, Any], plane: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Flow and mask logit after each block."""
         frames: Tensor = state["frames"]
         hints = state.get("flow hints", (None, None, None))
-        start = [frames[:, 0], frames[:, 1]]
-        if self.any_time:
-            start.append(times.expand(-1, 1, *frames.shape[-2:]))
-        flow, mask = self.block0(torch.cat(start, 1), None, self.scales[0], hints[0])
+        start = torch.cat([frames[:, 0], frames[:, 1], *plane], 1)
+        flow, mask = self.block0(start, None, self.scales[0], hints[0])
         flows, masks = [flow], [mask]
         for block, scale, hint in zip((self.block1, self.block2), self.scales[1:], hints[1:], strict=True):
-            step, step_mask = block(torch.cat([*self._seen(frames, times, flow), mask], 1), flow, scale, hint)
+            step, step_mask = block(torch.cat([*self._seen(frames, plane, flow), mask], 1), flow, scale, hint)
             flow, mask = flow + step, mask + step_mask
             flows.append(flow)
             masks.append(mask)
         return flows, masks
 
-    def _seen(self, frames: Tensor, times: Tensor, flow: Tensor) -> list[Tensor]:
+    def _seen(self, frames: Tensor, plane: list[Tensor], flow: Tensor) -> list[Tensor]:
         # RIFE_m: t stands between the frames and their warps; Unsure: no released weights fix its place
         frame0, frame1 = frames.unbind(1)
-        plane = [times.expand(-1, 1, *frames.shape[-2:])] if self.any_time else []
         return [frame0, frame1, *plane, *warp_pair(frame0, frame1, flow)]
 
     def _refine(self, state: dict[str, Any], flow: Tensor, mask: Tensor) -> Tensor:

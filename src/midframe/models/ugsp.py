@@ -59,7 +59,7 @@ from midframe.losses.census import geometry
 from midframe.losses.flow import find_labelled, flow_distillation
 from midframe.losses.laplacian import laplacian_pyramid
 from midframe.nn.layers import conv_prelu, exact, merge, resize, warp_pair
-from midframe.nn.pair import Time, check_pair, check_size, read_times
+from midframe.nn.pair import Time, check_pair, check_size, mean_of_pair, read_times
 from midframe.ops.block_sparse import masked_chain
 from midframe.types import Batch, Contract
 
@@ -220,7 +220,7 @@ class UGSP(nn.Module):
             "thrift": self.thrift * (share - self.target).abs(),
         }
         if self.distil:
-            levels = self._pyramid(truth - _mean(frames)[:, 0])[2::-1]
+            levels = self._pyramid(truth - mean_of_pair(frames)[:, 0])[2::-1]
             parts["distillation"] = DISTILLATION * (
                 _add(geometry(a, b) for a, b in zip(pruned["built"], levels, strict=True))
                 + self._distil(pruned["flows"], batch)
@@ -298,7 +298,7 @@ class UGSP(nn.Module):
         )
 
     def _encode(self, frames: Float[Tensor, "b 2 3 h w"]) -> list[tuple[Tensor, Tensor]]:
-        levels = self._pyramid((frames - _mean(frames)).flatten(0, 1))  # one pass for both frames
+        levels = self._pyramid((frames - mean_of_pair(frames)).flatten(0, 1))  # one pass for both frames
         return [(level[::2], level[1::2]) for level in levels]
 
     def _pyramid(self, images: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
@@ -339,11 +339,6 @@ def _pool(maps: Float[Tensor, "b 1 h w"], tile: int) -> Float[Tensor, "b 1 down 
 
 def _reduce(image: Tensor, size: torch.Size) -> Tensor:
     return F.interpolate(image, size, mode="area")
-
-
-def _mean(frames: Float[Tensor, "b 2 3 h w"]) -> Float[Tensor, "b 1 1 1 1"]:
-    """One number per pair, over both frames, all channels and pixels."""
-    return frames.mean((1, 2, 3, 4), keepdim=True)
 
 
 def _add(parts: Iterable[Tensor]) -> Tensor:

@@ -1,7 +1,12 @@
-"""What every network of two frames asks of its caller: two RGB frames of a size it can halve, a time it can render."""
+"""What every network of two frames asks of its caller: two RGB frames of a size it can halve, a time it can render.
 
+Also what a network may be told in place of the time: the distance that things have gone, and a frame to start from
+(Zhong et al.: "Clearer Frames, Anytime", ECCV 2024, arXiv 2311.08007; see data/distance.py).
+"""
+
+from collections.abc import Callable
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +17,15 @@ from midframe.errors import ContractError
 from midframe.types import Batch, Contract
 
 Time = float | Fraction | Float[Tensor, " b"] | Float[Tensor, "b 1 h w"]
+Index = Literal["time", "distance", "reference"]
+STEPS = 2  # in which a frame is reached from reference to reference: authors' evaluation
+
+
+class Reference(NamedTuple):
+    """A frame that is there already, B 3 H W, and how far on its way it is, B 1 1 1 or a map."""
+
+    frame: Tensor
+    distance: Tensor
 
 
 def check_pair(who: str, frames: Tensor, contract: Contract) -> None:
@@ -24,6 +38,11 @@ def check_pair(who: str, frames: Tensor, contract: Contract) -> None:
             f"{who} needs height and width to be multiples of {contract.multiple}, at least {contract.minimum}; "
             f"got {height}×{width}. Pad them (midframe.ops.pad) and cut the result."
         )
+
+
+def mean_of_pair(frames: Float[Tensor, "b 2 3 h w"]) -> Float[Tensor, "b 1 1 1 1"]:
+    """One number per pair, over both frames, all channels and pixels."""
+    return frames.mean((1, 2, 3, 4), keepdim=True)
 
 
 def check_size(who: str, size: tuple[int, int] | None, frames: Tensor) -> None:
@@ -66,18 +85,52 @@ def spread_times(times: Float[Tensor, "b 1 h w"], size: tuple[int, int] | torch.
     return F.interpolate(times, tuple(size), mode="bilinear", align_corners=False)
 
 
-def read_index(who: str, batch: Batch, index: Literal["time", "distance"]) -> Float[Tensor, "b m 1 h w"]:
+def read_index(who: str, batch: Batch, index: Index) -> Float[Tensor, "b m 1 h w"]:
     """What tells a network where between the frames each target lies: B M 1 1 1, or the label "distance".
 
     Raises ContractError if that label is wanted and not there.
     """
     if index == "time":
         return batch.target_times[:, :, None, None, None]
-    if "distance" not in batch.labels:
+    return _read_label(who, batch, "distance", "distance = true")
+
+
+def read_reference(who: str, batch: Batch, index: Index) -> Reference | None:
+    """The frames to start from, B M 3 H W and B M 1 H W, one for each target; None for a network that takes none.
+
+    Raises ContractError if the labels "reference" and "reference_distance" are wanted and not there.
+    """
+    if index != "reference":
+        return None
+    return Reference(
+        _read_label(who, batch, "reference", "reference = true"),
+        _read_label(who, batch, "reference_distance", "reference = true"),
+    )
+
+
+def approach(
+    frames: Float[Tensor, "b 2 3 h w"],
+    goal: Float[Tensor, "b 1 h2 w2"],
+    make: Callable[[Tensor, Reference], Tensor],
+    steps: int = STEPS,
+) -> Float[Tensor, "b 3 h w"]:
+    """The frame at the distance `goal`, reached in equal steps from frame 0, each frame the reference of the next.
+
+    make  the frame at a distance, from a reference
+    """
+    reference = Reference(frames[:, 0], torch.zeros_like(goal))
+    for step in range(1, steps + 1):
+        here = goal * (step / steps)
+        reference = Reference(make(here, reference), here)
+    return reference.frame
+
+
+def _read_label(who: str, batch: Batch, label: str, key: str) -> Tensor:
+    if label not in batch.labels:
         raise ContractError(
-            f"{who} learns from maps of distance here, and the samples have none: set [data] distance = true."
+            f"{who} learns from maps of distance here, and the samples lack {label!r}: set [data] {key}."
         )
-    return batch.labels["distance"]
+    return batch.labels[label]
 
 
 def _read_map(who: str, t: Tensor, frames: Tensor, contract: Contract) -> Float[Tensor, "b 1 h w"]:

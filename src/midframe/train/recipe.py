@@ -25,6 +25,7 @@ class DataRecipe:
     flow       labels of flow, for losses that use them: exact with the synthetic samples
     teacher    who guesses the labels of flow for footage: "dis" (dense inverse search), "" nobody
     distance   labels of how far along its way each pixel is (`data.distance`), for systems told that in place of time
+    reference  one more label: a frame whose distance is known, too, for systems that start from one; gaps of 3 or more
     """
 
     crop: int = 224
@@ -39,6 +40,7 @@ class DataRecipe:
     flow: bool = False
     teacher: str = ""
     distance: bool = False
+    reference: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +180,8 @@ def _check(recipe: Recipe, path: Path) -> None:
         '[data] teacher is "dis" or ""': data.teacher not in ("", "dis"),
         "[data] teacher needs flow = true, and footage (synthetic below 1)": bool(data.teacher)
         and not (data.flow and data.synthetic < 1),
+        "[data] reference needs distance = true, gaps of 3 or more and no labels of flow": data.reference
+        and (not data.distance or min(data.gaps) < 3 or data.flow),
         "[optim] steps must be more than warm_up": not 0 <= optim.warm_up < optim.steps,
         "[optim] rate must be more than final_rate, and both positive": not 0 < optim.final_rate <= optim.rate,
         "[optim] ema lies between 0 and 1, without 1": not 0 <= optim.ema < 1,

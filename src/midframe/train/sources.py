@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from midframe.data.augment import Augment
-from midframe.data.distance import Distances
+from midframe.data.distance import Distances, References
 from midframe.data.footage import Footage
 from midframe.data.source import Mixture, Source
 from midframe.data.store import open_store
@@ -43,6 +43,7 @@ def open_source(
     """
     data = recipe.data
     check_fit(recipe, contract)
+    targets = 2 if data.reference else 1
     if data.synthetic < 1 and store is None:
         raise UsageError(
             f"{recipe.name} is trained on footage: give a store with --data (`midframe data pack` makes one)."
@@ -54,7 +55,7 @@ def open_source(
     parts: list[tuple[Source, float]] = []
     if store is not None:
         shapes = [
-            spaced(data.inputs, factor=gap, choose=1, share=share, times=contract.times)
+            spaced(data.inputs, factor=gap, choose=targets, share=share, times=contract.times)
             for gap, share in zip(data.gaps, data.shares, strict=True)
         ]
         augment = Augment((data.crop, data.crop), brightness=data.brightness, scales=data.scales)
@@ -69,13 +70,15 @@ def open_source(
             textures.to(device),
             (data.crop, data.crop),
             times=tuple(float(t) for t in range(1 - half, half + 1)),
-            targets=1 if contract.times is None else [float(t) for t in contract.times],
+            targets=targets if contract.times is None else [float(t) for t in contract.times],
             labels=data.flow,
             style=FAST if resolve(recipe.system)[0].task == "flow" else None,
         )
         parts.append((synthetic, data.synthetic))
     source = parts[0][0] if len(parts) == 1 else Mixture(*zip(*parts, strict=True))
-    return Distances(source) if data.distance else source
+    if data.distance:
+        source = Distances(source)
+    return References(source) if data.reference else source
 
 
 def check_fit(recipe: Recipe, contract: Contract) -> None:
@@ -91,6 +94,8 @@ def check_fit(recipe: Recipe, contract: Contract) -> None:
             f"{contract.minimum} on."
         )
     able = contract.times
+    if data.reference and able is not None:
+        raise UsageError(f"{recipe.name}: {recipe.system} renders one time only: leave [data] reference away.")
     if able is not None and (gap := next((gap for gap in data.gaps if not _times(gap) & set(able)), None)):
         there = ", ".join(map(str, able))
         raise UsageError(
