@@ -34,7 +34,7 @@ MISTAKES = [
     (["check", "a.mp4", "--frames", "2"], "at least 3"),
     (["info", "-"], "stdin can be read only once"),
     (["bench", "--triplets", "x", "--models", "dis,flwo"], "No model is called 'flwo'"),
-    (["bench"], "Give --suite NAMES or --triplets DIR"),
+    (["bench"], "Give --suite NAMES, --triplets DIR or --field"),
 ]  # fmt: skip
 
 

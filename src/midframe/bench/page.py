@@ -185,7 +185,7 @@ def _label(picture: Picture) -> NDArray[np.uint8]:
     return np.concatenate((band, row))
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
+def format_table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * left}{'--:|' * (len(heads) - left)}"]
     return lines + [f"| {' | '.join(row)} |" for row in rows]
 
@@ -194,9 +194,9 @@ def _quality_table(records: Sequence[Record], indices: Sequence[int] | None) -> 
     rows = []
     for record in records:
         means = summarise(record, indices)
-        figures = [_show(means[metric], form) for metric, form in zip(METRICS, _FORMATS, strict=True)]
+        figures = [show(means[metric], form) for metric, form in zip(METRICS, _FORMATS, strict=True)]
         rows.append([f"`{record.model}`", *figures])
-    return _table(("model", *_HEADS), rows)
+    return format_table(("model", *_HEADS), rows)
 
 
 def _cost_table(costs: Sequence[Cost]) -> list[str]:
@@ -207,36 +207,36 @@ def _cost_table(costs: Sequence[Cost]) -> list[str]:
             f"`{cost.model}`",
             cost.device,
             f"{cost.parameters / 1e6:.2f} M" if cost.parameters else "–",
-            _show(cost.macs, ".1f", lambda macs: macs / 1e9),
-            *(_show(cost.seconds.get(size), ".3f") for size in sizes),
-            _show(cost.ratio, ".2f"),
-            _show(cost.memory, ".0f", lambda size: size / 2**20),
+            show(cost.macs, ".1f", lambda macs: macs / 1e9),
+            *(show(cost.seconds.get(size), ".3f") for size in sizes),
+            show(cost.ratio, ".2f"),
+            show(cost.memory, ".0f", lambda size: size / 2**20),
         ]
         for cost in costs
     ]
-    return _table((*heads, "8× / 2×", "memory (MiB)"), rows, left=2)
+    return format_table((*heads, "8× / 2×", "memory (MiB)"), rows, left=2)
 
 
 def _published_table(suite: str) -> list[str]:
     rows = [
         [
             one.model,
-            _show(one.psnr, ".2f"),
-            _show(one.ssim if one.uniform else None, ".4f"),
-            _show(None if one.uniform else one.ssim, ".4f"),
-            _show(one.ie, ".2f"),
+            show(one.psnr, ".2f"),
+            show(one.ssim if one.uniform else None, ".4f"),
+            show(None if one.uniform else one.ssim, ".4f"),
+            show(one.ie, ".2f"),
             f"{one.parameters:g} M" if one.parameters else "–",
-            _show(one.gmacs, "g"),
+            show(one.gmacs, "g"),
             one.source,
         ]
         for one in PUBLISHED[suite]
     ]
     heads = ("model", "PSNR (dB)", "SSIM", "SSIM 3-D", "IE", "parameters", "GMAC", "source")
-    lines = _table(heads, rows)
+    lines = format_table(heads, rows)
     return [*lines, "", "Theirs: as the source prints it, trained and run by the source; its own count of operations."]
 
 
-def _show(value: float | None, form: str, scale: Callable[[float], float] = lambda value: value) -> str:
+def show(value: float | None, form: str, scale: Callable[[float], float] = lambda value: value) -> str:
     return "–" if value is None else format(scale(value), form)
 
 

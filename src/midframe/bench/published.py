@@ -146,3 +146,57 @@ PUBLISHED: Mapping[str, tuple[Published, ...]] = MappingProxyType(
         ),
     }
 )
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRow:
+    """What is published of a system, in one line: parameters in millions, PSNR and SSIM on Vimeo-90K's test set.
+
+    systems     names of the catalogue that it stands beside
+    septuplets  of the septuplet set, for systems that read four frames
+    """
+
+    name: str
+    systems: tuple[str, ...]
+    source: str
+    parameters: float | None = None
+    psnr: float | None = None
+    ssim: float | None = None
+    septuplets: bool = False
+
+
+def _of_table(model: str, *names: str) -> FieldRow:
+    source, parameters, _, figures = _TABLE[model]
+    return FieldRow(model, names, source, parameters, *figures[0])
+
+
+DBVI = "DBVI's paper"
+AMT = "AMT's repository"
+
+FIELD: tuple[FieldRow, ...] = (
+    _of_table("SepConv", "sepconv"),
+    _of_table("DAIN", "dain"),
+    _of_table("CAIN", "cain"),
+    _of_table("RIFE", "rife-paper"),
+    _of_table("IFRNet-S", "ifrnet-s"),
+    _of_table("IFRNet", "ifrnet-m"),
+    _of_table("IFRNet-L", "ifrnet-l"),
+    _of_table("EMA-VFI small", "ema-vfi-s"),
+    _of_table("EMA-VFI", "ema-vfi"),
+    FieldRow("QVI", ("qvi",), DBVI, 29.23, 34.98, 0.970, septuplets=True),
+    FieldRow("VFIT-B", ("vfit",), DBVI, 28.09, 36.96, 0.978, septuplets=True),
+    FieldRow(
+        "DBVI",
+        ("dbvi",),
+        "DBVI's paper (15.18 M: its 8x model; 36.17 dB: its 2x model, 21.69 M)",
+        15.18,
+        36.17,
+        0.976,
+        septuplets=True,
+    ),
+    FieldRow("CSPA", ("cspa",), "CSPA's paper", 28.9, 36.76, 0.980),
+    FieldRow("UGSP", ("ugsp",), "UGSP's paper, table 2 (8-bit output)", None, 35.62),
+    FieldRow("AMT-S", ("amt-s",), AMT, 3.0, 35.97),
+    FieldRow("AMT-L", ("amt-l",), AMT, 12.9, 36.35),
+    FieldRow("AMT-G", ("amt-g",), "the ranking AIVFI", 30.6, 36.53),
+)

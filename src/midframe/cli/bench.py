@@ -12,7 +12,8 @@ EXAMPLES = """Examples:
   midframe bench --suite synthetic --models blend,dis/fast
   midframe bench --suite middlebury,val --data DIR --models dis,dis/fast,blend
   midframe bench --suite vimeo --data DIR --models dis --devices cpu,cuda
-  midframe bench --triplets middlebury --models phase --json phase.json"""
+  midframe bench --triplets middlebury --models phase --json phase.json
+  midframe bench --field"""
 LAYOUT = "Folder of triplets instead of a suite: DIR/SCENE/frame10.png, frame10i11.png (the truth), frame11.png."
 SUITES = (
     "Suites, separated by commas: middlebury, val, synthetic, light, acceleration, depth, blur, vimeo, ucf101, "
@@ -48,6 +49,10 @@ def bench(
         Path, typer.Option("--sheets", metavar="DIR", help="For the worst frames of what is measured now, as pictures.")
     ] = Path("bench-sheets"),
     refresh: Annotated[bool, typer.Option("--refresh", help="Measure again what --output holds.")] = False,
+    field: Annotated[
+        bool,
+        typer.Option("--field", help="Measure nothing: all systems in one table, published and ours, as field.md."),
+    ] = False,
     triplets: Annotated[Path | None, typer.Option("--triplets", metavar="DIR", help=LAYOUT)] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="--triplets: write the rows as JSON.")] = None,
     markdown: Annotated[
@@ -65,8 +70,15 @@ def bench(
         raise UsageError("--models names none: give e.g. --models dis,blend.")
     for name in names:
         resolve(name)  # a misspelt name is refused before the first one is measured
-    if (suite is None) == (triplets is None):
-        raise UsageError("Give --suite NAMES or --triplets DIR, one of them.")
+    if (suite is not None) + (triplets is not None) + field != 1:
+        raise UsageError("Give --suite NAMES, --triplets DIR or --field, one of them.")
+    if field:
+        from midframe.bench.field import write_field
+
+        path = write_field(output)
+        if not quiet:
+            typer.echo(path)
+        return
     if triplets is not None:
         measure_triplets(triplets, names, json, markdown, quiet)
         return
