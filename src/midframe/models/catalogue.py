@@ -529,7 +529,8 @@ SYSTEMS: tuple[System, ...] = (
             },
         },
         params=2_990_543,
-        weights="none",
+        weights="repo",
+        cards=("amt-s/clips",),
         page="amt",
     ),
     System(
