@@ -81,11 +81,14 @@ class FlowEstimator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One training batch for any task: `frames` at `times`, `targets` at `target_times` (on the window's axis)."""
+    """One training batch for any task: `frames` at `times`, `targets` at `target_times` (on the window's axis).
 
-    frames: Float[Tensor, "b n 3 h w"]
+    c is 3, RGB, or 1 for systems of grey pictures.
+    """
+
+    frames: Float[Tensor, "b n c h w"]
     times: Float[Tensor, "b n"]
-    targets: Float[Tensor, "b m 3 h2 w2"]
+    targets: Float[Tensor, "b m c h2 w2"]
     target_times: Float[Tensor, "b m"]
     labels: Mapping[str, Tensor] = field(default_factory=dict)
 
