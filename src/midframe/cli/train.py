@@ -32,7 +32,9 @@ TRAIN_EXAMPLES = """Examples:
 EVAL_EXAMPLES = """Examples:
   midframe eval dis --clips val/
   midframe eval ifrnet-s --weights runs/ifrnet-s/best.safetensors --clips val/ --lpips
-  midframe eval raft-s --weights runs/raft-s-cpu/best.safetensors"""
+  midframe eval raft-s --weights runs/raft-s-cpu/best.safetensors
+  midframe eval vae --weights runs/vae-cpu/best.safetensors
+  midframe eval vae --weights runs/vae-cpu/best.safetensors --samples 50 --pictures 1000"""
 
 
 def train(
@@ -183,6 +185,13 @@ def evaluate(
     lpips: Annotated[bool, typer.Option("--lpips", help="LPIPS, too; takes about as long again.")] = False,
     device: Annotated[str, typer.Option(metavar="NAME", help="Where a network computes, e.g. cuda.")] = "cpu",
     per_clip: Annotated[bool, typer.Option("--per-clip", help="A line for each clip.")] = False,
+    samples: Annotated[
+        int | None,
+        typer.Option(min=1, help="For a model of pictures: samples a picture; more come nearer to the likelihood."),
+    ] = None,
+    pictures: Annotated[
+        int | None, typer.Option(min=1, help="For a model of pictures: the first so many of the test set only.")
+    ] = None,
     photos: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="For a model of flow: photographs to set in motion. [default: made up]"),
@@ -191,13 +200,23 @@ def evaluate(
 ) -> None:
     """Leave frames out of clips, make them again, compare: PSNR of 8-bit RGB, and LPIPS if asked for.
 
-    A model of flow is measured on synthetic motion, whose flow is known, beside classical methods.
+    A model of flow is measured on synthetic motion, whose flow is known, beside classical methods. A model of pictures
+    (vae, draw): the bound of its likelihood on MNIST's test set in black and white, nats a picture.
     """
     if not re.fullmatch(r"\d+(,\d+)*", factors):
         raise UsageError(f"--factors {factors}: give whole numbers such as 2,4.")
     from midframe.models.catalogue import resolve
 
-    if resolve(model)[0].task == "flow":
+    task = resolve(model)[0].task
+    if task == "generate":
+        for option, path in (("--clips", clips), ("--photos", photos)):
+            if path is not None:
+                raise UsageError(f"{model} is measured on MNIST's test set: leave out {option} {path}.")
+        evaluate_pictures(model, weights, samples or 1, pictures, device, quiet)
+        return
+    if samples is not None or pictures is not None:
+        raise UsageError(f"{model} is no model of pictures: leave out --samples and --pictures.")
+    if task == "flow":
         if clips is not None:
             raise UsageError(f"{model} estimates flow, and clips have no true flow: leave out --clips {clips}.")
         evaluate_flow(model, weights, photos, device, quiet)
@@ -235,6 +254,26 @@ def evaluate_flow(model: str, weights: str | None, photos: Path | None, device: 
             count(number, len(estimators))
             rows.append((name, scenes.score(estimator, device)))
     typer.echo(format_table(rows))
+
+
+def evaluate_pictures(
+    model: str, weights: str | None, samples: int, count: int | None, device: str, quiet: bool
+) -> None:
+    """Print the bound of −ln p(x) of a generative model on black and white MNIST, and what was measured."""
+    from midframe.bench.likelihood import binary_mnist, score_likelihood
+    from midframe.models.load import load_generative
+
+    judged = load_generative(model, device, weights=weights)
+    pictures = binary_mnist(count)
+    with counting("measuring", quiet=quiet) as tell:
+        found = score_likelihood(judged, pictures, samples=samples, device=device, on_progress=tell)
+    kind = "negative evidence lower bound" if samples == 1 else f"importance weighted bound, {samples} samples"
+    typer.echo(f"-ln p(x) ≤ {found.bound:.2f} ± {found.error:.2f} nats a picture ({kind})")
+    if found.reconstruction is not None and found.divergence is not None:
+        typer.echo(f"           = {found.reconstruction:.2f} reconstruction + {found.divergence:.2f} divergence")
+    typer.echo(
+        f"{found.count:,} pictures of MNIST's test set, black and white, each pixel drawn once by its grey value"
+    )
 
 
 def read_duration(text: str) -> float:
