@@ -20,7 +20,7 @@ def test_shapes_and_ranges():
     batch = Shapes(64).sample(generator(), 5)
     assert batch.frames.shape == batch.targets.shape == (5, 1, 3, 64, 64)
     assert torch.equal(batch.times, torch.zeros(5, 1)) and torch.equal(batch.target_times, torch.ones(5, 1))
-    assert 0 == batch.frames.min() and 0.2 < batch.frames.max() <= 1
+    assert batch.frames.min() == 0 and 0.2 < batch.frames.max() <= 1
     assert {name: tuple(label.shape) for name, label in batch.labels.items()} == {
         "motion": (5, 3, 2), "centre": (5, 3, 2), "radius": (5, 3), "colour": (5, 3, 3), "depth": (5, 3)
     }  # fmt: skip

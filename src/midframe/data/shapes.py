@@ -46,7 +46,13 @@ class Scenes:
     depth: Int64[Tensor, "b 3"]
 
     def moved(self, motion: Int64[Tensor, "b 3 2"]) -> "Scenes":
+        """The same scenes later."""
         return replace(self, centre=self.centre + motion)
+
+    def one(self, number: int, count: int = 1) -> "Scenes":
+        """A scene by its number, `count` times."""
+        parts = (self.centre, self.radius, self.colour, self.depth)
+        return Scenes(*(part[[number]].expand(count, *part.shape[1:]) for part in parts))
 
 
 class Shapes:
@@ -123,7 +129,8 @@ def paint(scenes: Scenes, size: int) -> Float[Tensor, "b 3 s s"]:
     above = (covers * (scenes.depth + 1).view(count, 3, 1, 1)).amax(1)  # 0: the background, else depth + 1 of the top
     by_depth = torch.zeros(count, 4, 3, device=device)
     by_depth.scatter_(1, (scenes.depth + 1)[..., None].expand(-1, -1, 3), scenes.colour)
-    return by_depth.gather(1, above.flatten(1)[..., None].expand(-1, -1, 3)).transpose(1, 2).unflatten(2, (size, size))
+    colours = by_depth.gather(1, above.flatten(1)[..., None].expand(-1, -1, 3))
+    return colours.transpose(1, 2).reshape(count, 3, size, size)
 
 
 def true_motion(reach: int) -> dict[str, Float[Tensor, "..."]]:
