@@ -953,6 +953,42 @@ SYSTEMS: tuple[System, ...] = (
         times="whole",
         page="visual_dynamics",
     ),
+    System(
+        "vpn",
+        "midframe.models.vpn:VPN",
+        task="predict",
+        year=2017,
+        paper="Video Pixel Networks, ICML 2017, arXiv 1610.00527",
+        variants={
+            "base": {},
+            "plain": {"dilations": (1, 1, 1, 1, 1, 1, 1, 1)},
+            "baseline": {"masked": False},
+            "mean": {"draw": "mean"},
+            "tiny": {"width": 8, "dilations": (1, 2), "blocks": 2, "inputs": 3, "horizon": 3},
+        },
+        params=29_651_968,
+        weights="none",
+        times="whole",
+        page="vpn",
+    ),
+    System(
+        "vpn-s",
+        "midframe.models.vpn:VPN",
+        task="predict",
+        year=2017,
+        paper="Video Pixel Networks, ICML 2017, arXiv 1610.00527; smaller: ours",
+        variants={
+            "base": {"width": 16, "dilations": (1, 2, 4), "blocks": 3},
+            "plain": {"width": 16, "dilations": (1, 1, 1), "blocks": 3},
+            "baseline": {"width": 16, "dilations": (1, 2, 4), "blocks": 3, "masked": False},
+            "mean": {"width": 16, "dilations": (1, 2, 4), "blocks": 3, "draw": "mean"},
+            "tiny": {"width": 8, "dilations": (1, 2), "blocks": 2, "inputs": 3, "horizon": 3},
+        },
+        params=191_712,
+        weights="none",
+        times="whole",
+        page="vpn",
+    ),
 )
 
 
