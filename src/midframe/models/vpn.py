@@ -29,7 +29,7 @@ right (the blind spot of PixelCNN), which the paper leaves as it is.
 | system | c | encoder | decoder | parameters |
 |---|---|---|---|---|
 | vpn | 128 | 8 RMBs | 12 RMBs | 29,651,968 |
-| vpn-s | 16 | 3 RMBs, dilations 1 2 4 | 3 RMBs | 191,712 |
+| vpn-s | 12 | 3 RMBs, dilations 1 2 4 | 3 RMBs | 108,072 |
 
 `masked=False` is the paper's baseline: the same encoder and memory, and a decoder without masks that does not see frame
 t, so that pixels are independent of each other given the past.
