@@ -4,13 +4,15 @@ from dataclasses import replace
 from fractions import Fraction
 
 import clips
+import numpy as np
 import pytest
 import torch
 
+from midframe.data import mnist
 from midframe.data.pack import find_clips, pack
 from midframe.errors import InputError, UsageError
 from midframe.train.recipe import DataRecipe, Recipe
-from midframe.train.sources import open_source
+from midframe.train.sources import open_made, open_source
 from midframe.types import Contract
 
 ANY, MIDDLE = Contract(multiple=16, minimum=32), Contract(times=(Fraction(1, 2),))
@@ -125,3 +127,38 @@ def test_what_does_not_fit_is_one_line(store, tmp_path, data, contract, given, m
     with pytest.raises((UsageError, InputError), match=message) as caught:
         open_source(recipe(**data), contract, *(places[name] for name in given))
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def digits(tmp_path, monkeypatch):
+    """MNIST of three pictures a part, each part of one grey: 0, 51 and 102."""
+    monkeypatch.setenv("MIDFRAME_HOME", str(tmp_path))
+    (tmp_path / "data").mkdir()
+    arrays = {}
+    for number, part in enumerate(mnist.COUNTS):
+        arrays[f"{part}_pictures"] = np.full((3, 28, 28), 51 * number, np.uint8)
+        arrays[f"{part}_digits"] = np.arange(3)
+    np.savez(mnist.path_of_mnist(), **arrays)
+
+
+def test_made_data_comes_in_parts(digits):
+    for number, part in enumerate(mnist.COUNTS):
+        batch = draw(open_made(recipe(made="mnist"), part))
+        assert batch.frames.shape == (8, 1, 1, 28, 28) and set(batch.frames.unique().tolist()) == {
+            np.float32(0.2) * number
+        }
+        drawn = draw(open_made(recipe(made="mnist", binarise=True), part)).frames
+        assert set(drawn.unique().tolist()) == ({0.0, 1.0} if number else {0.0})
+
+
+def test_made_data_that_is_not_here_or_not_asked_for_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIDFRAME_HOME", str(tmp_path))
+    with pytest.raises(InputError, match="Run: midframe data get mnist"):
+        open_made(recipe(made="mnist"))
+    with pytest.raises(UsageError, match=r"some has no \[data\] made; there are: mnist"):
+        open_made(recipe())
+
+
+def test_a_system_without_a_contract_takes_made_data_only():
+    with pytest.raises(UsageError, match=r"cannot learn from footage or photographs; give it \[data\] made"):
+        open_source(recipe(), None)

@@ -19,7 +19,14 @@ from midframe.weights import card
 ENTRY_POINTS = "midframe.systems"
 LEAST_EFFORT = 0.1
 
-Task = Literal["interpolate", "predict", "superresolve", "propagate", "flow"]
+Task = Literal["interpolate", "predict", "superresolve", "propagate", "flow", "generate"]
+# What systems do that are no Synthesizer, by their task.
+NO_FRAMES: Mapping[Task, str] = MappingProxyType(
+    {
+        "flow": "estimates flow and makes no frames",
+        "generate": "makes pictures of its own (`midframe sample`), no frames of a film",
+    }
+)
 WeightsAre = Literal["none-needed", "bundled", "repo", "pull", "none"]
 
 
@@ -37,6 +44,7 @@ class System:
     licence   SPDX name of the code; that of weights is on their card
     page      name of the page in the documentation that it shares with others; None: its own name
     parts     keyword argument → name of the system that `load` builds for it, e.g. {"flow": "pwcnet"}
+    unit      what its loss is counted in, for systems that are measured by it: "nats a picture"
     effort    whether the class takes `effort`, the share of its work that it is to do
     """
 
@@ -53,6 +61,7 @@ class System:
     licence: str = "Apache-2.0"
     page: str | None = None
     parts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    unit: str = ""
     effort: bool = False
 
     @property
@@ -912,6 +921,7 @@ SYSTEMS: tuple[System, ...] = (
                 "image": (24, 24, 24),
                 "motion": (32, 32, 48, 48, 96, 96),
                 "decode": 48,
+                "beta": 4e-3,
             },
             "normal": {
                 "size": 64,
@@ -919,6 +929,7 @@ SYSTEMS: tuple[System, ...] = (
                 "image": (24, 24, 24),
                 "motion": (32, 32, 48, 48, 96, 96),
                 "decode": 48,
+                "beta": 4e-3,
                 "chance": "normal",
             },
             "deterministic": {
@@ -927,6 +938,7 @@ SYSTEMS: tuple[System, ...] = (
                 "image": (24, 24, 24),
                 "motion": (32, 32, 48, 48, 96, 96),
                 "decode": 48,
+                "beta": 4e-3,
                 "model": "deterministic",
             },
             "prior": {
@@ -935,6 +947,7 @@ SYSTEMS: tuple[System, ...] = (
                 "image": (24, 24, 24),
                 "motion": (32, 32, 48, 48, 96, 96),
                 "decode": 48,
+                "beta": 4e-3,
                 "model": "prior",
             },
             "tiny": {
@@ -970,6 +983,7 @@ SYSTEMS: tuple[System, ...] = (
         weights="none",
         times="whole",
         page="vpn",
+        unit="nats a frame",
     ),
     System(
         "vpn-s",
@@ -988,6 +1002,55 @@ SYSTEMS: tuple[System, ...] = (
         weights="none",
         times="whole",
         page="vpn",
+        unit="nats a frame",
+    ),
+    System(
+        "vae",
+        "midframe.models.vae:VAE",
+        task="generate",
+        year=2014,
+        paper="Auto-Encoding Variational Bayes, ICLR 2014, arXiv 1312.6114",
+        variants={
+            "base": {},
+            "deep": {"hidden": (200, 200), "latent": 50},
+            "iwae": {"hidden": (200, 200), "latent": 50, "samples": 5},  # Burda et al. 2016
+            "plane": {"latent": 2},
+            "tiny": {"hidden": (32,), "latent": 2},
+        },
+        params=815_824,
+        weights="none",
+        unit="nats a picture",
+    ),
+    System(
+        "draw",
+        "midframe.models.draw:DRAW",
+        task="generate",
+        year=2015,
+        paper="DRAW: A Recurrent Neural Network For Image Generation, ICML 2015, arXiv 1502.04623",
+        variants={
+            "base": {},
+            "plain": {"attention": False},
+            "tiny": {"steps": 3, "hidden": 16, "latent": 4, "read": 3, "write": 3},
+        },
+        params=961_515,
+        weights="none",
+        unit="nats a picture",
+    ),
+    System(
+        "draw-s",
+        "midframe.models.draw:DRAW",
+        task="generate",
+        year=2015,
+        paper="DRAW: A Recurrent Neural Network For Image Generation (ours, small), arXiv 1502.04623",
+        variants={
+            "base": {"steps": 16, "hidden": 128, "latent": 16, "read": 5},
+            "plain": {"steps": 16, "hidden": 128, "latent": 16, "attention": False},
+            "tiny": {"steps": 3, "hidden": 16, "latent": 4, "attention": False},
+        },
+        params=241_091,
+        weights="none",
+        page="draw",
+        unit="nats a picture",
     ),
 )
 
@@ -1033,6 +1096,15 @@ def resolve(name: str) -> tuple[System, str]:
 def find(name: str) -> System:
     """The row that `name` ("dis" or "dis/fast") means. Raises UsageError as `resolve` does."""
     return resolve(name)[0]
+
+
+def check_frames(row: System) -> None:
+    """Raises UsageError if the system makes no frames of a film."""
+    if row.task in NO_FRAMES:
+        there = [other.name for other in systems() if other.task == "interpolate"]
+        raise UsageError(
+            f"{row.name} {NO_FRAMES[row.task]}. {', '.join(there[:5])} and others interpolate: see `midframe models`."
+        )
 
 
 def check_effort(row: System, effort: float | None) -> None:

@@ -1,14 +1,16 @@
-"""From a recipe to its batches: windows of a packed store, moving photographs, or a mixture of both."""
+"""From a recipe to its batches: windows of a packed store, moving photographs, a mixture of both, or made data."""
 
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from midframe.data.augment import Augment
 from midframe.data.distance import Distances
 from midframe.data.footage import Footage
+from midframe.data.mnist import Digits, read_mnist
 from midframe.data.source import Mixture, Source
 from midframe.data.store import open_store
 from midframe.data.synthetic import Style, Synthetic
@@ -17,7 +19,7 @@ from midframe.data.textures import find_photos, make_textures
 from midframe.data.windows import spaced
 from midframe.errors import UsageError
 from midframe.models.catalogue import resolve
-from midframe.train.recipe import Recipe
+from midframe.train.recipe import MADE, Recipe
 from midframe.types import Contract
 
 # For systems that learn flow itself: crops are small beside the pictures that motion is asked of later.
@@ -26,14 +28,15 @@ FAST = Style(motion=(0.02, 0.5), still=0.05)
 
 def open_source(
     recipe: Recipe,
-    contract: Contract,
+    contract: Contract | None,
     store: Path | None = None,
     photos: Path | None = None,
     device: torch.device | str = "cpu",
     tell: Callable[[str], None] = lambda text: None,
 ) -> Source:
-    """The batches that `recipe` asks for, for a system of this contract. One target a sample.
+    """The batches that `recipe` asks for, for a system of this contract. One target a sample. Made data: `open_made`.
 
+    contract  None for a system that does not read frames of a film
     store   packed footage (`midframe data pack`); a recipe of nothing but synthetic motion takes none
     photos  folder of photographs for synthetic motion; without it textures are made up
     tell    hears what is left out
@@ -42,6 +45,11 @@ def open_source(
     Raises UsageError if recipe, contract and what is given do not fit together, and what opening it raises.
     """
     data = recipe.data
+    if contract is None:
+        raise UsageError(
+            f"{recipe.name}: {recipe.system} cannot learn from footage or photographs; give it [data] made = "
+            f'"{MADE[0]}", for example.'
+        )
     check_fit(recipe, contract)
     if data.synthetic < 1 and store is None:
         raise UsageError(
@@ -76,6 +84,20 @@ def open_source(
         parts.append((synthetic, data.synthetic))
     source = parts[0][0] if len(parts) == 1 else Mixture(*zip(*parts, strict=True))
     return Distances(source) if data.distance else source
+
+
+def open_made(
+    recipe: Recipe, part: Literal["train", "valid", "test"] = "train", device: torch.device | str = "cpu"
+) -> Source:
+    """The batches of a recipe with [data] made. The parts have no sample in common: "valid" is for choosing weights
+    while training goes on, "test" for figures that are told.
+
+    Raises UsageError for a recipe without made data, InputError if the data is not here.
+    """
+    data = recipe.data
+    if data.made == "mnist":
+        return Digits(*read_mnist(part), binarise=data.binarise, device=device)
+    raise UsageError(f"{recipe.name} has no [data] made; there are: {', '.join(MADE)}.")
 
 
 def check_fit(recipe: Recipe, contract: Contract) -> None:
