@@ -22,7 +22,8 @@ from q(z | I, J), which sees both frames; to look ahead it is drawn without J.
 
     loss            mean of (100 (v − v̂))² + β KL(q(z | I, J) ‖ N(0, 1)), KL summed over z, β = 10⁻³
 
-β is twice the variance of a pixel's error over the number of values: at 10⁻³ an error of 2.5 in units of 1/100.
+β is twice the variance of a value's error over the number of values: 10⁻³ is an error of 2.5 in units of 1/100. The
+small form has a quarter of the values, so four times β.
 
 | system | frames | maps a scale | z | parameters |
 |---|---|---|---|---|
@@ -65,6 +66,7 @@ from midframe.errors import ContractError, UsageError
 from midframe.losses.pixel import difference
 from midframe.nn.ahead import ahead, check_future, check_past, choose
 from midframe.nn.pair import Time
+from midframe.ops.gaussian import draw_normal, draw_standard, kl_normal
 from midframe.types import Batch
 
 TAPS = 5  # of a kernel, each way; also the side of z as a picture
@@ -92,11 +94,6 @@ def cross_convolve(
     return out.view(maps.shape)
 
 
-def divergence(mean: Float[Tensor, "b z"], log_variance: Float[Tensor, "b z"]) -> Float[Tensor, ""]:
-    """KL(N(mean, variance) ‖ N(0, 1)), summed over z, mean over the batch, nats."""
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
-
-
 def convolutions(widths: tuple[int, ...], pools: tuple[int, ...]) -> nn.Sequential:
     """5×5 convolutions from each width to the next, each with norm, ReLU and the max-pooling of `pools` (1: none)."""
     parts: list[nn.Module] = []
@@ -115,7 +112,7 @@ class MotionEncoder(nn.Module):
         self.head = nn.Conv2d(widths[-1], 2 * latent // TAPS**2, 4)
 
     def forward(self, frames: Float[Tensor, "b 6 s s"]) -> tuple[Float[Tensor, "b z"], Float[Tensor, "b z"]]:
-        mean, log_variance = self.head(self.convolutions(frames)).flatten(1).float().chunk(2, 1)
+        mean, log_variance = self.head(self.convolutions(frames)).flatten(1).chunk(2, 1)
         return mean, log_variance
 
 
@@ -270,8 +267,8 @@ class VisualDynamics(nn.Module):
             mean, log_variance = self.encode(frame, after)
             if self.training:
                 self._remember(mean)
-            kernels = self.kernel_decoder(mean + (0.5 * log_variance).exp() * torch.randn_like(mean))
-            kl = divergence(mean, log_variance)
+            kernels = self.kernel_decoder(draw_normal(mean, log_variance).to(frame.dtype))
+            kl = kl_normal(mean, log_variance).mean()
         made = self._decode(frame, kernels)
         error = (UNIT * (made.float() - truth)).square().mean()
         return {"loss": error} if kl is None else {"loss": error + self.beta * kl, "error": error, "kl": kl}
@@ -291,9 +288,9 @@ class VisualDynamics(nn.Module):
         return kernels
 
     def _draw(self, count: int, generator: torch.Generator | None) -> Float[Tensor, "b z"]:
-        place = generator.device if generator is not None else torch.device("cpu")
         if self.chance == "normal":
-            return torch.randn(count, self.latent, generator=generator, device=place)
+            return draw_standard((count, self.latent), generator, self.motion_encoder.head.weight)
+        place = generator.device if generator is not None else torch.device("cpu")
         chosen = torch.randint(len(self.bank), (count,), generator=generator, device=place)
         return self.bank[chosen.to(self.bank.device)].view(torch.float16).float()
 

@@ -56,6 +56,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from midframe.errors import UsageError
+from midframe.losses.likelihood import bernoulli
 from midframe.nn.ahead import ahead, check_future, check_past, choose
 from midframe.nn.conv_lstm import ConvLSTMCell, Memory
 from midframe.nn.pair import Time
@@ -331,11 +332,9 @@ class VPN(nn.Module):
     def nats(self, logits: Float[Tensor, "b l h w"], frame: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
         """−ln p of each frame, in float32."""
         if self.levels == 1:
-            each = F.binary_cross_entropy_with_logits(logits.float(), frame.float(), reduction="none")
-        else:
-            by_level = self._by_level(logits).transpose(1, 2)  # B levels C H W
-            each = F.cross_entropy(by_level, _to_levels(frame), reduction="none")
-        return each.flatten(1).sum(1)
+            return -bernoulli(logits.flatten(1), frame.flatten(1))
+        by_level = self._by_level(logits).transpose(1, 2)  # B levels C H W
+        return F.cross_entropy(by_level, _to_levels(frame), reduction="none").flatten(1).sum(1)
 
     @torch.no_grad()
     def make(
