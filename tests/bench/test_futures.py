@@ -37,9 +37,22 @@ def test_painted_steps_are_found_again():
 
 def test_true_motion_has_the_divergence_of_finite_samples(futures):
     scores = futures.score_truth()
+    assert scores.astray == 0
     for kind in KINDS:
         assert scores.divergence[kind] < 4 * 6 / (2 * 360)
     assert scores.divergence["joint"] < 0.1
+
+
+@pytest.mark.parametrize("kind", range(3))
+def test_a_shape_that_leaves_its_line_is_seen_to_stray(kind):
+    futures = Futures(64, pictures=4, samples=4, reach=3)
+
+    def future(frames, scene, generator):
+        motion = torch.zeros(len(frames), 3, 2, dtype=torch.int64)
+        motion[:, kind] = torch.tensor(((3, 0), (0, 3), (3, -3))[kind])
+        return paint(scene.one(0, len(frames)).moved(motion), 64)
+
+    assert futures.count(future).astray == pytest.approx(1 / 3, abs=0.12)  # one of three shapes; some are hidden
 
 
 def test_stillness_has_nearly_the_largest_divergence(futures):
