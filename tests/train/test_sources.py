@@ -162,3 +162,10 @@ def test_made_data_that_is_not_here_or_not_asked_for_is_one_line(tmp_path, monke
 def test_a_system_without_a_contract_takes_made_data_only():
     with pytest.raises(UsageError, match=r"cannot learn from footage or photographs; give it \[data\] made"):
         open_source(recipe(), None)
+
+
+def test_shapes_are_pairs_of_the_size_of_the_crop():
+    made = open_made(recipe(made="shapes", crop=64))
+    assert draw(made).frames.shape[1:] == (1, 3, 64, 64)
+    with pytest.raises(UsageError, match="Shapes of 24 pixels"):
+        open_made(recipe(made="shapes", crop=24))

@@ -40,7 +40,7 @@ class System:
     weights   where trained weights come from: "none-needed" (nothing to train), "bundled" (in the wheel), "repo"
               (the repository's weights folder), "pull" (`midframe weights pull`), "none" (train it yourself)
     cards     names of the weights cards, e.g. "rife-4.26/released"; a card says which variants it fits
-    times     "any" or "1/2": the times it renders
+    times     "any", "1/2" or "whole" (1, 2 … frames ahead): the times it renders
     licence   SPDX name of the code; that of weights is on their card
     page      name of the page in the documentation that it shares with others; None: its own name
     parts     keyword argument → name of the system that `load` builds for it, e.g. {"flow": "pwcnet"}
@@ -57,7 +57,7 @@ class System:
     params: int = 0
     weights: WeightsAre = "none-needed"
     cards: tuple[str, ...] = ()
-    times: Literal["any", "1/2"] = "any"
+    times: Literal["any", "1/2", "whole"] = "any"
     licence: str = "Apache-2.0"
     page: str | None = None
     parts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -888,6 +888,129 @@ SYSTEMS: tuple[System, ...] = (
         params=368_376,
         weights="none",
         page="dbvi",
+    ),
+    System(
+        "visual-dynamics",
+        "midframe.models.visual_dynamics:VisualDynamics",
+        task="predict",
+        year=2016,
+        paper="Visual Dynamics: Probabilistic Future Frame Synthesis, NIPS 2016, arXiv 1607.02586",
+        variants={
+            "base": {},
+            "normal": {"chance": "normal"},  # z of N(0, 1), not of the pairs that were seen
+            "deterministic": {"model": "deterministic"},
+            "prior": {"model": "prior"},
+            "tiny": {
+                "size": 32,
+                "features": 8,
+                "scales": (0.5, 1.0, 2.0),
+                "image": (12, 12, 12),
+                "motion": (8, 8, 12, 12, 24, 24),
+                "decode": 24,
+                "layers": 2,
+                "bank": 16,
+            },
+        },
+        params=8_091_395,
+        weights="none",
+        times="whole",
+        page="visual_dynamics",
+    ),
+    System(
+        "visual-dynamics-s",
+        "midframe.models.visual_dynamics:VisualDynamics",
+        task="predict",
+        year=2016,
+        paper="Visual Dynamics, NIPS 2016, arXiv 1607.02586; smaller, frames of 64: ours",
+        variants={
+            "base": {
+                "size": 64,
+                "features": 16,
+                "image": (24, 24, 24),
+                "motion": (32, 32, 48, 48, 96, 96),
+                "decode": 48,
+                "beta": 4e-3,
+            },
+            "normal": {
+                "size": 64,
+                "features": 16,
+                "image": (24, 24, 24),
+                "motion": (32, 32, 48, 48, 96, 96),
+                "decode": 48,
+                "beta": 4e-3,
+                "chance": "normal",
+            },
+            "deterministic": {
+                "size": 64,
+                "features": 16,
+                "image": (24, 24, 24),
+                "motion": (32, 32, 48, 48, 96, 96),
+                "decode": 48,
+                "beta": 4e-3,
+                "model": "deterministic",
+            },
+            "prior": {
+                "size": 64,
+                "features": 16,
+                "image": (24, 24, 24),
+                "motion": (32, 32, 48, 48, 96, 96),
+                "decode": 48,
+                "beta": 4e-3,
+                "model": "prior",
+            },
+            "tiny": {
+                "size": 32,
+                "features": 8,
+                "scales": (0.5, 1.0, 2.0),
+                "image": (12, 12, 12),
+                "motion": (8, 8, 12, 12, 24, 24),
+                "decode": 24,
+                "layers": 2,
+                "bank": 16,
+            },
+        },
+        params=1_390_995,
+        weights="none",
+        times="whole",
+        page="visual_dynamics",
+    ),
+    System(
+        "vpn",
+        "midframe.models.vpn:VPN",
+        task="predict",
+        year=2017,
+        paper="Video Pixel Networks, ICML 2017, arXiv 1610.00527",
+        variants={
+            "base": {},
+            "plain": {"dilations": (1, 1, 1, 1, 1, 1, 1, 1)},
+            "baseline": {"masked": False},
+            "mean": {"draw": "mean"},
+            "tiny": {"width": 8, "dilations": (1, 2), "blocks": 2, "inputs": 3, "horizon": 3},
+        },
+        params=29_651_968,
+        weights="none",
+        times="whole",
+        page="vpn",
+        unit="nats a frame",
+    ),
+    System(
+        "vpn-s",
+        "midframe.models.vpn:VPN",
+        task="predict",
+        year=2017,
+        paper="Video Pixel Networks, ICML 2017, arXiv 1610.00527; smaller: ours",
+        variants={
+            "base": {"width": 12, "dilations": (1, 2, 4), "blocks": 3},
+            "plain": {"width": 12, "dilations": (1, 1, 1), "blocks": 3},
+            "baseline": {"width": 12, "dilations": (1, 2, 4), "blocks": 3, "masked": False},
+            "mean": {"width": 12, "dilations": (1, 2, 4), "blocks": 3, "draw": "mean"},
+            "tiny": {"width": 8, "dilations": (1, 2), "blocks": 2, "inputs": 3, "horizon": 3},
+        },
+        params=108_072,
+        weights="none",
+        times="whole",
+        page="vpn",
+        unit="nats a frame",
     ),
     System(
         "vae",

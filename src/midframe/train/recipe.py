@@ -12,8 +12,8 @@ from midframe.errors import InputError, UsageError
 class DataRecipe:
     """What a batch is made of.
 
-    made       "mnist": samples of a data set that comes along or is made up, in place of footage; nothing else here
-               but batch and binarise has a meaning then. "": footage, or moving photographs
+    made       "mnist", "shapes": samples of a data set that comes along or is made up, in place of footage; nothing
+               else here but batch, binarise and, of shapes, crop has a meaning then. "": footage, or moving photographs
     binarise   with "mnist": each pixel is black or white, drawn anew each time, with its grey value as probability
     crop       height and width of a sample, pixels
     batch      samples a step, over all processes
@@ -169,14 +169,15 @@ def _plain(value: Any, like: Any, where: str) -> Any:
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text in quotes"}
 
 
-MADE = ("mnist",)  # what [data] made may be; `sources.open_made` makes them
+MADE = ("mnist", "shapes")  # what [data] made may be; `sources.open_made` makes them
 WITH_MADE = ("made", "binarise", "batch")  # the only keys of [data] that say something about made samples
 
 
 def _check(recipe: Recipe, path: Path) -> None:
     data, optim, run = recipe.data, recipe.optim, recipe.run
     there = " or ".join(f'"{name}"' for name in MADE)
-    idle = [key.name for key in fields(data) if key.name not in WITH_MADE and getattr(data, key.name) != key.default]
+    spoken = (*WITH_MADE, "crop") if data.made == "shapes" else WITH_MADE
+    idle = [key.name for key in fields(data) if key.name not in spoken and getattr(data, key.name) != key.default]
     wrong = {
         f'[data] made is {there} or ""': data.made not in ("", *MADE),
         f'[data] made = "{data.made}" takes no {", ".join(idle)}': bool(data.made and idle),

@@ -11,6 +11,7 @@ from midframe.data.augment import Augment
 from midframe.data.distance import Distances, References
 from midframe.data.footage import Footage
 from midframe.data.mnist import Digits, read_mnist
+from midframe.data.shapes import Shapes
 from midframe.data.source import Mixture, Source
 from midframe.data.store import open_store
 from midframe.data.synthetic import Style, Synthetic
@@ -100,6 +101,8 @@ def open_made(
     data = recipe.data
     if data.made == "mnist":
         return Digits(*read_mnist(part), binarise=data.binarise, device=device)
+    if data.made == "shapes":
+        return Shapes(data.crop, device=device)  # parts differ by their seeds: no two draw the same pictures
     raise UsageError(f"{recipe.name} has no [data] made; there are: {', '.join(MADE)}.")
 
 
