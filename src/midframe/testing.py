@@ -81,7 +81,7 @@ def check_synthesizer(
             continue
         raise AssertionError(f"t={refused} is outside the contract and was not refused with ContractError")
     try:
-        model.prepare(clip[:, :, :2])
+        model.prepare(clip[:, :, :1].expand(-1, -1, 2, -1, -1))
     except ContractError:
         pass
     else:
@@ -114,7 +114,7 @@ def _check_contract(contract: Contract) -> None:
 
 def _check_answer(answer: Tensor, clip: Tensor, contract: Contract, t: float) -> None:
     if contract.scale == (1, 1):
-        expected = (clip.shape[0], 3, *clip.shape[-2:])
+        expected = (clip.shape[0], contract.channels, *clip.shape[-2:])
         assert tuple(answer.shape) == expected, f"t={t}: shape {tuple(answer.shape)}, expected {expected}"
     assert answer.dtype == clip.dtype, f"t={t}: dtype {answer.dtype}, frames are {clip.dtype}"
     assert bool(torch.isfinite(answer).all()), f"t={t}: the answer holds NaN or infinity"
@@ -123,7 +123,7 @@ def _check_answer(answer: Tensor, clip: Tensor, contract: Contract, t: float) ->
 def _clip(contract: Contract, height: int, width: int, generator: torch.Generator) -> Tensor:
     # a smooth random picture drifting by two pixels a frame: something that flow can follow
     count = len(contract.inputs) if contract.inputs is not None else 3
-    coarse = torch.rand(1, 3, 8, 8, generator=generator)
+    coarse = torch.rand(1, contract.channels, 8, 8, generator=generator)
     wide = torch.nn.functional.interpolate(
         coarse, (height, width + 2 * count), mode="bicubic", align_corners=True
     ).clamp(0, 1)

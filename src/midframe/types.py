@@ -33,6 +33,7 @@ class Contract:
     random     two states from different generators differ
     symmetric  swapping the frames and t → 1−t gives the same picture
     maps       t may be a map, B 1 H W: a time of its own for each pixel
+    channels   3: RGB; 1: grey pictures such as those of Moving MNIST
     """
 
     inputs: tuple[int, ...] | None = (0, 1)
@@ -44,25 +45,29 @@ class Contract:
     random: bool = False
     symmetric: bool = False
     maps: bool = False
+    channels: int = 3
 
 
 class Synthesizer(Protocol):
     """Frames at times. `prepare` is the expensive part, once per window; `render` the cheap part, once per time.
 
-    Values are RGB in [0, 1] as floats, but a frame from a video may hold values slightly outside (super-whites,
-    saturated chroma); a synthesizer neither clamps its input nor its output, so that a still clip stays still.
+    Values are RGB in [0, 1] as floats, or grey where the contract says one channel. A frame from a video may hold
+    values slightly outside (super-whites, saturated chroma); a synthesizer neither clamps its input nor its output, so
+    that a still clip stays still.
+
+    A state may grow while it is rendered from: a predictor goes on from the last frame that was asked for.
     """
 
     contract: Contract
 
-    def prepare(self, frames: Float[Tensor, "b n 3 h w"], generator: torch.Generator | None = None) -> State: ...
+    def prepare(self, frames: Float[Tensor, "b n c h w"], generator: torch.Generator | None = None) -> State: ...
 
     def render(
         self,
         state: State,
         t: float | Float[Tensor, " b"] | Float[Tensor, "b 1 h w"],
         size: tuple[int, int] | None = None,
-    ) -> Float[Tensor, "b 3 h2 w2"]: ...
+    ) -> Float[Tensor, "b c h2 w2"]: ...
 
 
 class Propagator(Protocol):
@@ -81,11 +86,14 @@ class FlowEstimator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One training batch for any task: `frames` at `times`, `targets` at `target_times` (on the window's axis)."""
+    """One training batch for any task: `frames` at `times`, `targets` at `target_times` (on the window's axis).
 
-    frames: Float[Tensor, "b n 3 h w"]
+    c is 3, RGB, or 1 for systems of grey pictures. Values in [0, 1].
+    """
+
+    frames: Float[Tensor, "b n c h w"]
     times: Float[Tensor, "b n"]
-    targets: Float[Tensor, "b m 3 h2 w2"]
+    targets: Float[Tensor, "b m c h2 w2"]
     target_times: Float[Tensor, "b m"]
     labels: Mapping[str, Tensor] = field(default_factory=dict)
 

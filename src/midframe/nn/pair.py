@@ -48,9 +48,8 @@ def read_times(who: str, t: Time, frames: Tensor, contract: Contract) -> Float[T
         allowed = torch.tensor([float(time) for time in contract.times], dtype=torch.float64)
         if not bool((exact[:, None] - allowed).abs().amin(1).le(1e-6).all()):
             names = ", ".join(map(str, contract.times))
-            raise ContractError(
-                f"{who} renders only t = {names}, asked for {exact.tolist()}. Wrap it: Bisected(model)."
-            )
+            way = "Wrap it: Bisected(model)." if contract.inputs == (0, 1) else "There is no other."
+            raise ContractError(f"{who} renders only t = {names}, asked for {exact.tolist()}. {way}")
     elif not bool(((exact > contract.covers[0]) & (exact < contract.covers[1])).all()):
         first, last = contract.covers
         raise ContractError(f"{who} renders {first} < t < {last}, asked for {exact.tolist()}. Copy the source frames.")
