@@ -2,9 +2,9 @@
 
 Srivastava, Mansimov, Salakhutdinov: "Unsupervised Learning of Video Representations using LSTMs", ICML 2015, arXiv
 1502.04681; the procedure as every benchmark since has it. A digit's corner moves over a square of side 1, which is the
-field less the digit's own size. It begins anywhere, goes in any direction, by 0.1 of that square a frame; where it would
-leave, it is put on the edge and that part of its velocity turned round. The place is written down after the step, then
-cut off (not rounded) to whole pixels. Where digits meet, the lighter value counts.
+field less the digit's own size. It begins anywhere, goes in any direction, by 0.1 of that square a frame; where it
+would leave, it is put on the edge and that part of its velocity turned round. The place is written down after the step,
+then cut off (not rounded) to whole pixels. Where digits meet, the lighter value counts.
 
     source = MovingMNIST(digits)                             # N 28 28 uint8: digits to be drawn from
     batch = source.sample(torch.Generator().manual_seed(0), 16)

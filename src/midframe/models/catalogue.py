@@ -33,7 +33,7 @@ class System:
     weights   where trained weights come from: "none-needed" (nothing to train), "bundled" (in the wheel), "repo"
               (the repository's weights folder), "pull" (`midframe weights pull`), "none" (train it yourself)
     cards     names of the weights cards, e.g. "rife-4.26/released"; a card says which variants it fits
-    times     "any" or "1/2": the times it renders
+    times     "any", "1/2" or "whole" (1, 2 … frames ahead): the times it renders
     licence   SPDX name of the code; that of weights is on their card
     page      name of the page in the documentation that it shares with others; None: its own name
     parts     keyword argument → name of the system that `load` builds for it, e.g. {"flow": "pwcnet"}
@@ -49,7 +49,7 @@ class System:
     params: int = 0
     weights: WeightsAre = "none-needed"
     cards: tuple[str, ...] = ()
-    times: Literal["any", "1/2"] = "any"
+    times: Literal["any", "1/2", "whole"] = "any"
     licence: str = "Apache-2.0"
     page: str | None = None
     parts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -871,6 +871,139 @@ SYSTEMS: tuple[System, ...] = (
         params=368_376,
         weights="none",
         page="dbvi",
+    ),
+    System(
+        "extrapolate",
+        "midframe.models.extrapolate:Extrapolate",
+        task="predict",
+        year=None,
+        paper="none: the baseline of prediction, all goes on as it went; flow by dense inverse search",
+        variants={"base": {}, "tiny": {"horizon": 4}},
+        times="whole",
+    ),
+    System(
+        "convlstm",
+        "midframe.models.convlstm:ConvLSTM",
+        task="predict",
+        year=2015,
+        paper="Convolutional LSTM Network, NeurIPS 2015, arXiv 1506.04214; as in OpenSTL, NeurIPS 2023",
+        variants={
+            "base": {},
+            "large": {"widths": (192, 192, 192, 192)},
+            "tiny": {"widths": (8, 8), "kernel": 3, "inputs": 3, "horizon": 4, "sampling": 20},
+        },
+        params=11_675_648,
+        weights="none",
+        times="whole",
+    ),
+    System(
+        "convlstm-s",
+        "midframe.models.convlstm:ConvLSTM",
+        task="predict",
+        year=2015,
+        paper="Convolutional LSTM Network, NeurIPS 2015, arXiv 1506.04214; a size of ours that a CPU can train",
+        variants={
+            "base": {"widths": (48, 48), "kernel": 3, "sampling": 1000},
+            "tiny": {"widths": (8, 8), "kernel": 3, "inputs": 3, "horizon": 4, "sampling": 20},
+        },
+        params=277_248,
+        weights="none",
+        page="convlstm",
+        times="whole",
+    ),
+    System(
+        "simvp",
+        "midframe.models.simvp:SimVP",
+        task="predict",
+        year=2022,
+        paper="SimVP: Simpler yet Better Video Prediction, CVPR 2022, arXiv 2206.05099; with gSTA, arXiv 2211.12509",
+        variants={
+            "base": {},
+            "convmixer": {"kind": "convmixer"},
+            "colour": {"channels": 3, "frames": 4},  # for real clips
+            "tiny": {"frames": 3, "width": 4, "hidden": 16, "blocks": 2},
+        },
+        params=46_769_665,
+        weights="none",
+        times="whole",
+    ),
+    System(
+        "simvp-s",
+        "midframe.models.simvp:SimVP",
+        task="predict",
+        year=2022,
+        paper="SimVP, CVPR 2022, arXiv 2206.05099; with gSTA, arXiv 2211.12509; a size of ours that a CPU can train",
+        variants={
+            "base": {"width": 16, "hidden": 128, "blocks": 4},
+            "convmixer": {"width": 16, "hidden": 128, "blocks": 4, "kind": "convmixer"},
+            "colour": {"channels": 3, "frames": 4, "width": 32, "hidden": 128, "blocks": 4},  # for real clips
+            "tiny": {"channels": 3, "frames": 3, "width": 4, "hidden": 16, "blocks": 2, "kind": "convmixer"},
+        },
+        params=1_662_081,
+        weights="none",
+        page="simvp",
+        times="whole",
+    ),
+    System(
+        "st-autoencoder",
+        "midframe.models.st_autoencoder:STAutoencoder",
+        task="predict",
+        year=2016,
+        paper="Spatio-temporal video autoencoder with differentiable memory, ICLR 2016 workshop, arXiv 1511.06309",
+        variants={
+            "base": {},
+            "ahead": {"inputs": 10, "horizon": 10},  # ten frames more, each from the one it made before
+            "colour": {"channels": 3, "inputs": 4, "horizon": 4},  # for real clips
+            "tiny": {"features": 4, "memory": 8, "kernel": 3, "flow_kernel": 5, "inputs": 3, "horizon": 4},
+        },
+        params=1_035_065,
+        weights="none",
+        page="st_autoencoder",
+        times="whole",
+    ),
+    System(
+        "st-autoencoder-s",
+        "midframe.models.st_autoencoder:STAutoencoder",
+        task="predict",
+        year=2016,
+        paper="Spatio-temporal video autoencoder, ICLR 2016 workshop, arXiv 1511.06309; a size of ours for a CPU",
+        variants={
+            "base": {
+                "features": 8,
+                "memory": 24,
+                "kernel": 5,
+                "flow_kernel": 9,
+                "inputs": 10,
+                "horizon": 10,
+                "loss": "bce",
+                "every": True,
+            },
+            "colour": {
+                "channels": 3,
+                "features": 24,
+                "memory": 24,
+                "kernel": 5,
+                "flow_kernel": 9,
+                "inputs": 4,
+                "horizon": 4,
+                "every": True,
+            },
+            "tiny": {
+                "channels": 3,
+                "features": 4,
+                "memory": 8,
+                "kernel": 3,
+                "flow_kernel": 5,
+                "inputs": 3,
+                "horizon": 4,
+                "loss": "bce",
+                "every": True,
+            },
+        },
+        params=81_521,
+        weights="none",
+        page="st_autoencoder",
+        times="whole",
     ),
 )
 

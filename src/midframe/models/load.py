@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -17,6 +17,12 @@ from midframe.models.catalogue import System, check_effort, resolve, systems
 from midframe.types import FlowEstimator, Synthesizer
 from midframe.weights import Weights, card, home, load_state, locate
 
+DOES = {
+    "interpolate": "makes frames between frames, not after the last one",
+    "predict": "makes frames after the last one, not between frames",
+    "flow": "estimates flow and makes no frames",
+}
+
 
 def load(
     name: str,
@@ -24,6 +30,7 @@ def load(
     *,
     weights: str | PathLike[str] | None = None,
     effort: float | None = None,
+    task: Literal["interpolate", "predict"] = "interpolate",
 ) -> Synthesizer:
     """The system that `name` means, ready to `prepare` and `render`.
 
@@ -32,15 +39,16 @@ def load(
     weights  name of a weights card or path of a .safetensors file; None takes the user's own NAME.safetensors in the
              weights folder if there is one for a system without its authors' weights, else the variant's card
     effort   0.1 to 1, for a system that can do less than all of its work; None: as it was trained
+    task     what it is wanted for: "interpolate", frames between frames, or "predict", frames after the last one
 
-    Raises UsageError for an unknown name or device, for a system that makes no frames and for an effort that it cannot
-    take, ModelError if weights are missing or do not fit.
+    Raises UsageError for an unknown name or device, for a system of another task and for an effort that it cannot take,
+    ModelError if weights are missing or do not fit.
     """
     row, _ = resolve(name)
-    if row.task == "flow":
-        there = [other.name for other in systems() if other.task == "interpolate"]
+    if row.task != task:
+        there = [other.name for other in systems() if other.task == task]
         raise UsageError(
-            f"{row.name} estimates flow and makes no frames. {', '.join(there[:5])} and others interpolate: see "
+            f"{row.name} {DOES.get(row.task, 'has another task')}. {', '.join(there[:5])} and others {task}: see "
             "`midframe models`."
         )
     model: Synthesizer = _load(name, device, weights, effort)
