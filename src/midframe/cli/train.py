@@ -12,17 +12,22 @@ from midframe.cli.progress import counting, format_seconds
 from midframe.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import torch
 
     from midframe.bench.clips import Scores, ValidationClips
     from midframe.bench.flow import FlowScenes
+    from midframe.bench.held_out import HeldOut
     from midframe.ops.perception import Network
     from midframe.train.loop import Step, Validation
+    from midframe.train.recipe import Recipe
 
 TRAIN_EXAMPLES = """Examples:
   midframe train recipes/ifrnet-s.toml --data train.store --validate val/ --budget 20m
   midframe train recipes/ifrnet-s.toml --data train.store --validate val/ --budget 2h --resume
   midframe train recipes/raft-s-cpu.toml --photos photos/ --threads 1 --budget 1h
+  midframe train recipes/vae-cpu.toml --threads 1
   torchrun --nproc-per-node 4 -m midframe train recipes/ifrnet-l.toml --data train.store"""
 EVAL_EXAMPLES = """Examples:
   midframe eval dis --clips val/
@@ -43,7 +48,8 @@ def train(
         typer.Option(
             metavar="DIR",
             help="Clips to measure on; without them no weights are called the best. For a model of flow: photographs "
-            "to set in motion; without them textures are made up.",
+            "to set in motion; without them textures are made up. For a model that predicts: a store. Not for made "
+            "data.",
         ),
     ] = None,
     output: Annotated[
@@ -72,6 +78,7 @@ def train(
     from midframe.train.recipe import read_recipe
 
     found = read_recipe(recipe)
+    refuse_beside_made(found, {"--data": data, "--photos": photos, "--validate": validate})
     seconds = None if budget is None else read_duration(budget)
 
     import torch
@@ -80,7 +87,7 @@ def train(
     from midframe.models.load import build
     from midframe.ops.perception import load_network
     from midframe.train.loop import train as run
-    from midframe.train.sources import open_source
+    from midframe.train.sources import open_made, open_source
     from midframe.weights import load_state
 
     if threads is not None:
@@ -109,22 +116,38 @@ def train(
         if not quiet and rank == 0:
             typer.echo(text, err=True)
 
-    source = open_source(found, model.contract, data, photos, place, say)
-    clips, scenes = None, None
-    if resolve(found.system)[0].task == "flow":
-        from midframe.bench.flow import FlowScenes
+    clips, scenes, held_out = None, None, None
+    row = resolve(found.system)[0]
+    if found.data.made:
+        from midframe.bench.held_out import HeldOut
 
-        scenes = FlowScenes(validate)
-    elif validate is not None and rank == 0:
-        from midframe.bench.clips import ValidationClips
+        contract = getattr(model, "contract", None)
+        source = open_made(found, device=place, contract=contract)
+        others = open_made(found, "valid", place, contract=contract)
+        held_out = HeldOut(others, count=found.run.held_out, batch=found.data.batch)
+    else:
+        source = open_source(found, getattr(model, "contract", None), data, photos, place, say)
+        if row.task == "flow":
+            from midframe.bench.flow import FlowScenes
 
-        clips = ValidationClips(validate, long_side, limit=windows)
-        clips.windows()  # a clip that cannot be read is said now, not at the first validation
+            scenes = FlowScenes(validate)
+        elif row.task == "predict" and validate is not None:
+            from midframe.bench.held_out import HeldOut
+
+            others = open_source(found, getattr(model, "contract", None), validate, None, place)
+            held_out = HeldOut(others, count=found.run.held_out, batch=found.data.batch)
+        elif validate is not None and rank == 0:
+            from midframe.bench.clips import ValidationClips
+
+            clips = ValidationClips(validate, long_side, limit=windows)
+            clips.windows()  # a clip that cannot be read is said now, not at the first validation
 
     def tell(event: "Step | str") -> None:
         say(event if isinstance(event, str) else describe_step(event))
 
     def judge(one: "torch.nn.Module") -> "Validation":
+        if held_out is not None:
+            return judge_made(held_out, one, row.unit)
         if scenes is not None:
             return judge_flow(scenes, one, place)
         assert clips is not None
@@ -135,7 +158,7 @@ def train(
         with terminable():
             outcome = run(
                 found, model, source, folder,
-                evaluate=None if clips is None and scenes is None else judge,
+                evaluate=None if clips is None and scenes is None and held_out is None else judge,
                 budget=seconds, resume=resume, device=place, tell=tell,
             )  # fmt: skip
     except KeyboardInterrupt as stop:
@@ -151,6 +174,8 @@ def train(
             best = f", best LPIPS {-outcome.best:.4f}"
         elif scenes is not None:
             best = f", best EPE {-outcome.best:.3f} px"
+        elif held_out is not None:
+            best = f", best held-out loss {-outcome.best:.4f} {row.unit}".rstrip()
     more = "" if outcome.finished else "; --resume goes on"
     say(f"{folder}: step {outcome.step} of {found.optim.steps} after {format_seconds(outcome.seconds)}{best}{more}")
 
@@ -242,14 +267,35 @@ def judge_on(
     if scores.lpips is not None:
         figures |= {"lpips": scores.lpips} | {f"lpips {n}x": scores.of(n).lpips or 0.0 for n in clips.factors}
     rows = [np.concatenate([worst.made, worst.truth], 1) for worst in scores.worst]
-    return Validation(figures, {f"worst{k}": row for k, row in enumerate(rows)})
+    return Validation(
+        figures, {f"worst{k}": row for k, row in enumerate(rows)}, lowest="" if scores.lpips is None else "lpips"
+    )
 
 
 def judge_flow(scenes: "FlowScenes", model: Any, device: "torch.device") -> "Validation":
     from midframe.train.loop import Validation
 
     scores = scenes.score(model, device)
-    return Validation({"epe": scores.epe, "epe visible": scores.visible, "over 3 px": scores.far})
+    return Validation({"epe": scores.epe, "epe visible": scores.visible, "over 3 px": scores.far}, lowest="epe")
+
+
+def judge_made(samples: "HeldOut", model: Any, unit: str) -> "Validation":
+    """The model's own loss, named with what it is counted in, and its parts."""
+    from midframe.train.loop import Validation
+
+    scores = samples.score(model)
+    name = f"loss ({unit})" if unit else "loss"
+    return Validation({name if part == "loss" else part: value for part, value in scores.items()}, lowest=name)
+
+
+def refuse_beside_made(recipe: "Recipe", given: "Mapping[str, Path | None]") -> None:
+    """Raises UsageError for files given with a recipe of made data."""
+    for option, path in given.items():
+        if recipe.data.made and path is not None:
+            raise UsageError(
+                f'{recipe.name} is trained on made data ("{recipe.data.made}") and measured by its loss on samples of '
+                f"it that are held out: leave out {option} {path}."
+            )
 
 
 def describe_step(step: "Step") -> str:

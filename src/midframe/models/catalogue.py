@@ -19,7 +19,7 @@ from midframe.weights import card
 ENTRY_POINTS = "midframe.systems"
 LEAST_EFFORT = 0.1
 
-Task = Literal["interpolate", "predict", "superresolve", "propagate", "flow"]
+Task = Literal["interpolate", "predict", "superresolve", "propagate", "flow", "generate"]
 WeightsAre = Literal["none-needed", "bundled", "repo", "pull", "none"]
 
 
@@ -37,6 +37,7 @@ class System:
     licence   SPDX name of the code; that of weights is on their card
     page      name of the page in the documentation that it shares with others; None: its own name
     parts     keyword argument → name of the system that `load` builds for it, e.g. {"flow": "pwcnet"}
+    unit      what its loss is counted in, for systems that are measured by it: "nats a picture"
     effort    whether the class takes `effort`, the share of its work that it is to do
     """
 
@@ -53,6 +54,7 @@ class System:
     licence: str = "Apache-2.0"
     page: str | None = None
     parts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    unit: str = ""
     effort: bool = False
 
     @property
@@ -936,7 +938,7 @@ SYSTEMS: tuple[System, ...] = (
         variants={
             "base": {"width": 16, "hidden": 128, "blocks": 4},
             "convmixer": {"width": 16, "hidden": 128, "blocks": 4, "kind": "convmixer"},
-            "colour": {"channels": 3, "frames": 4, "width": 32, "hidden": 128, "blocks": 4},  # for real clips
+            "colour": {"channels": 3, "frames": 4, "width": 16, "hidden": 128, "blocks": 4},  # for real clips
             "tiny": {"channels": 3, "frames": 3, "width": 4, "hidden": 16, "blocks": 2, "kind": "convmixer"},
         },
         params=1_662_081,

@@ -16,7 +16,7 @@ No biases, no peepholes, nothing after the last convolution: a value may lie out
 |---|---|---|---|---|
 | `convlstm` | 4 × 128 | 5 | 11,675,648 | 56.8 G |
 | `convlstm/large` | 4 × 192 | 5 | 26,115,072 | 127 G |
-| `convlstm-s` | 2 × 48 | 3 | 277,248 | 1.3 G |
+| `convlstm-s` | 2 × 48 | 3 | 277,248 | 1.4 G |
 
 Training is teacher-forced over the past. Over the future the stack reads the true frame with a probability that falls
 from 1 to 0 in the course of training (scheduled sampling, Bengio et al., arXiv 1506.03099), else its own.

@@ -64,7 +64,9 @@ def load(folder: Path, recipe: dict[str, Any]) -> Checkpoint | None:
 
 
 # What may change between two runs of one training: none of it changes the meaning of a step.
-FREE = ("run.log_every", "run.validate_every", "run.save_every", "run.compile", "run.channels_last", "name")
+FREE = (
+    "run.log_every", "run.validate_every", "run.save_every", "run.held_out", "run.compile", "run.channels_last", "name",
+)  # fmt: skip
 
 
 def _flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:

@@ -39,16 +39,19 @@ from midframe.types import Batch
 
 PATIENCE = 20  # steps in a row whose gradient is not finite
 BEST, LAST = "best.safetensors", "last.safetensors"
-LOWER = ("lpips", "epe")  # figures that are better when lower; they go before "psnr"
+CHANCE = 0x9E3779B9  # makes the seed of a step's batch that of its loss; torch's generator looks at 32 bits of it only
 
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """Figures by name; pictures H W 3 uint8 RGB by name. Best is the lowest of LOWER that is given, else the highest
-    "psnr"."""
+    """Figures by name; pictures H W 3 uint8 RGB by name.
+
+    lowest  name of the figure whose lowest value is the best; "": the highest "psnr" is
+    """
 
     figures: Mapping[str, float]
     pictures: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    lowest: str = ""
 
 
 Evaluate = Callable[[nn.Module], Validation]
@@ -71,7 +74,7 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """Where a training stands after `train`. `seconds` counts all its runs; `best` is NaN before a validation, a PSNR,
-    or minus an LPIPS or an end-point error."""
+    or minus the figure that is best when lowest."""
 
     step: int
     seconds: float
@@ -174,6 +177,8 @@ def train(
                     group["lr"] = rate
                 if step == first:
                     meter.count(plain, batch)
+                # a loss that draws numbers draws those of its step, or a resumed run would differ from an unbroken one
+                torch.manual_seed(_seed(recipe, step, rank) ^ CHANCE)
                 with _autocast(recipe, device):
                     parts = lossy(batch)
                     parts["loss"].backward()
@@ -281,6 +286,11 @@ def _autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[An
     return nullcontext()
 
 
+def _seed(recipe: Recipe, step: int, rank: int) -> int:
+    """Of the batch that a process draws at a step."""
+    return ((recipe.seed * 1_000_003 + step) * 4099 + rank) % (1 << 63)
+
+
 def _over(budget: float | None, began: float, device: torch.device) -> bool:
     """Whether the time is up, decided by the first process for all, so that none waits for another's gradients."""
     over = budget is not None and time.monotonic() - began >= budget
@@ -324,8 +334,7 @@ class _Batches:
 
     def _draw(self, step: int) -> Batch:
         generator = torch.Generator()
-        number = (self._recipe.seed * 1_000_003 + step) * 4099 + self._rank
-        generator.manual_seed(number % (1 << 63))
+        generator.manual_seed(_seed(self._recipe, step, self._rank))
         with torch.cuda.stream(self._stream) if self._stream is not None else nullcontext():
             batch = self._source.sample(generator, self._recipe.data.batch // self._world)
             moved = {f.name: getattr(batch, f.name) for f in fields(batch) if f.name != "labels"}
@@ -411,8 +420,7 @@ def _validate(
         _write_picture(folder / f"{name}.png", picture)
     log.draw(recipe.name)
     tell(f"step {step}: " + ", ".join(f"{name} {value:.4f}" for name, value in found.figures.items()))
-    lower = next((name for name in LOWER if name in found.figures), None)
-    score = float(found.figures["psnr"]) if lower is None else -float(found.figures[lower])
+    score = -float(found.figures[found.lowest]) if found.lowest else float(found.figures["psnr"])
     if not best >= score:  # also when there is no best yet
         best = score
         save_weights(average.state, folder / BEST, recipe, step)

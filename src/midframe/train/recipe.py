@@ -12,11 +12,14 @@ from midframe.errors import InputError, UsageError
 class DataRecipe:
     """What a batch is made of.
 
+    made       "mnist", "moving-mnist": samples of a data set that comes along or is made up, in place of footage;
+               nothing else here but batch and binarise has a meaning then. "": footage, or moving photographs
+    binarise   with "mnist": each pixel is black or white, drawn anew each time, with its grey value as probability
     crop       height and width of a sample, pixels
     batch      samples a step, over all processes
     inputs     frames read: 2, or 4 or 6 with as many on each side of the gap
     gaps       distances in frames of the two around the target; one target, drawn from those between, so 2 is the
-               frame in the middle
+               frame in the middle. Of a system that predicts: of each frame from the next, 1 takes every frame
     shares     how often each of the gaps is drawn, in proportion
     scales     enlargements to draw from; 0.5 reads a region of twice the size
     power      windows are drawn with a weight of motion^power; 0: all alike
@@ -27,6 +30,8 @@ class DataRecipe:
     distance   labels of how far along its way each pixel is (`data.distance`), for systems told that in place of time
     """
 
+    made: str = ""
+    binarise: bool = False
     crop: int = 224
     batch: int = 16
     inputs: int = 2
@@ -79,6 +84,7 @@ class RunRecipe:
     channels_last   how pictures lie in memory; changes speed only
     compile         torch.compile, on a GPU only
     log_every, validate_every, save_every   a line of the log; the clips measured; the checkpoint written
+    held_out       made samples that are measured at a validation, none of which is trained on
     """
 
     precision: Literal["fp32", "bf16"] = "bf16"
@@ -87,6 +93,7 @@ class RunRecipe:
     log_every: int = 20
     validate_every: int = 1000
     save_every: int = 500
+    held_out: int = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,13 +167,22 @@ def _plain(value: Any, like: Any, where: str) -> Any:
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text in quotes"}
 
 
+MADE = ("mnist", "moving-mnist")  # what [data] made may be; `sources.open_made` makes them
+WITH_MADE = ("made", "binarise", "batch")  # the only keys of [data] that say something about made samples
+
+
 def _check(recipe: Recipe, path: Path) -> None:
     data, optim, run = recipe.data, recipe.optim, recipe.run
+    there = " or ".join(f'"{name}"' for name in MADE)
+    idle = [key.name for key in fields(data) if key.name not in WITH_MADE and getattr(data, key.name) != key.default]
     wrong = {
+        f'[data] made is {there} or ""': data.made not in ("", *MADE),
+        f'[data] made = "{data.made}" takes no {", ".join(idle)}': bool(data.made and idle),
+        '[data] binarise is for made = "mnist"': data.binarise and data.made != "mnist",
         "[data] crop must be at least 32": data.crop < 32,
         "[data] batch must be at least 1": data.batch < 1,
         "[data] inputs must be 2, 4 or 6": data.inputs not in (2, 4, 6),
-        "[data] gaps are numbers of 2 or more": not data.gaps or min(data.gaps) < 2,
+        "[data] gaps are numbers of 1 or more": not data.gaps or min(data.gaps) < 1,
         "[data] shares are positive, one for each of gaps": len(data.shares) != len(data.gaps) or min(data.shares) <= 0,
         "[data] scales are positive": not data.scales or min(data.scales) <= 0,
         "[data] brightness lies between 0 and 1, without 1": not 0 <= data.brightness < 1,
@@ -189,6 +205,7 @@ def _check(recipe: Recipe, path: Path) -> None:
         "[optim] texture must not be negative": not optim.texture >= 0,
         '[run] precision is "fp32" or "bf16"': run.precision not in ("fp32", "bf16"),
         "[run] intervals must be at least 1": min(run.log_every, run.validate_every, run.save_every) < 1,
+        "[run] held_out must be at least 1": run.held_out < 1,
     }
     for rule, broken in wrong.items():
         if broken:

@@ -1,23 +1,26 @@
-"""From a recipe to its batches: windows of a packed store, moving photographs, or a mixture of both."""
+"""From a recipe to its batches: windows of a packed store, moving photographs, a mixture of both, or made data."""
 
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from midframe.data.augment import Augment
 from midframe.data.distance import Distances
 from midframe.data.footage import Footage
+from midframe.data.mnist import Digits, read_mnist
+from midframe.data.moving_mnist import MovingMNIST
 from midframe.data.source import Mixture, Source
 from midframe.data.store import open_store
 from midframe.data.synthetic import Style, Synthetic
 from midframe.data.taught import Taught
 from midframe.data.textures import find_photos, make_textures
-from midframe.data.windows import spaced
+from midframe.data.windows import ahead, spaced
 from midframe.errors import UsageError
 from midframe.models.catalogue import resolve
-from midframe.train.recipe import Recipe
+from midframe.train.recipe import MADE, Recipe
 from midframe.types import Contract
 
 # For systems that learn flow itself: crops are small beside the pictures that motion is asked of later.
@@ -26,14 +29,16 @@ FAST = Style(motion=(0.02, 0.5), still=0.05)
 
 def open_source(
     recipe: Recipe,
-    contract: Contract,
+    contract: Contract | None,
     store: Path | None = None,
     photos: Path | None = None,
     device: torch.device | str = "cpu",
     tell: Callable[[str], None] = lambda text: None,
 ) -> Source:
-    """The batches that `recipe` asks for, for a system of this contract. One target a sample.
+    """The batches that `recipe` asks for, for a system of this contract. One target a sample, or as many as a system
+    that predicts looks ahead. Made data: `open_made`.
 
+    contract  None for a system that does not read frames of a film
     store   packed footage (`midframe data pack`); a recipe of nothing but synthetic motion takes none
     photos  folder of photographs for synthetic motion; without it textures are made up
     tell    hears what is left out
@@ -42,6 +47,11 @@ def open_source(
     Raises UsageError if recipe, contract and what is given do not fit together, and what opening it raises.
     """
     data = recipe.data
+    if contract is None:
+        raise UsageError(
+            f"{recipe.name}: {recipe.system} cannot learn from footage or photographs; give it [data] made = "
+            f'"{MADE[0]}", for example.'
+        )
     check_fit(recipe, contract)
     if data.synthetic < 1 and store is None:
         raise UsageError(
@@ -53,8 +63,11 @@ def open_source(
         raise UsageError(f"{recipe.name} has [data] synthetic = 0 and takes no photographs: leave out --photos.")
     parts: list[tuple[Source, float]] = []
     if store is not None:
+        predicts = resolve(recipe.system)[0].task == "predict"
         shapes = [
-            spaced(data.inputs, factor=gap, choose=1, share=share, times=contract.times)
+            ahead(data.inputs, contract.covers[1], stride=gap, share=share)
+            if predicts
+            else spaced(data.inputs, factor=gap, choose=1, share=share, times=contract.times)
             for gap, share in zip(data.gaps, data.shares, strict=True)
         ]
         augment = Augment((data.crop, data.crop), brightness=data.brightness, scales=data.scales)
@@ -78,9 +91,50 @@ def open_source(
     return Distances(source) if data.distance else source
 
 
+def open_made(
+    recipe: Recipe,
+    part: Literal["train", "valid", "test"] = "train",
+    device: torch.device | str = "cpu",
+    *,
+    contract: Contract | None = None,
+) -> Source:
+    """The batches of a recipe with [data] made. The parts have no sample in common: "valid" is for choosing weights
+    while training goes on, "test" for figures that are told.
+
+    contract  of the system, if it reads frames of a film: Moving MNIST gives as many as it reads, and as many after
+              them as it looks ahead
+
+    Raises UsageError for a recipe without made data and for data that the system cannot read, InputError if the data is
+    not here.
+    """
+    data = recipe.data
+    if data.made == "moving-mnist":
+        if contract is None or contract.inputs is None or contract.inputs[-1] != 0 or contract.channels != 1:
+            raise UsageError(
+                f"{recipe.name}: {recipe.system} does not predict grey pictures, which is what Moving MNIST is for."
+            )
+        return MovingMNIST(read_mnist(part)[0], inputs=len(contract.inputs), targets=contract.covers[1])
+    if data.made == "mnist":
+        return Digits(*read_mnist(part), binarise=data.binarise, device=device)
+    raise UsageError(f"{recipe.name} has no [data] made; there are: {', '.join(MADE)}.")
+
+
 def check_fit(recipe: Recipe, contract: Contract) -> None:
     """Raises UsageError for samples that a system of this contract cannot learn from."""
     data = recipe.data
+    predicts = resolve(recipe.system)[0].task == "predict"
+    if predicts and (data.synthetic or data.flow or data.distance):
+        raise UsageError(
+            f"{recipe.name}: {recipe.system} predicts, which is learnt from footage or made data alone: leave out "
+            "[data] synthetic, flow and distance."
+        )
+    if not predicts and min(data.gaps) < 2:
+        raise UsageError(f"{recipe.name}: nothing lies between frames of a gap of 1; [data] gaps are 2 or more.")
+    if predicts and contract.channels != 3:
+        raise UsageError(
+            f"{recipe.name}: {recipe.system} predicts grey pictures, and footage has colour: take a variant of colour, "
+            'or [data] made = "moving-mnist".'
+        )
     if contract.inputs is not None and len(contract.inputs) != data.inputs:
         raise UsageError(
             f"{recipe.name}: {recipe.system} reads {len(contract.inputs)} frames, [data] inputs is {data.inputs}."
@@ -91,7 +145,11 @@ def check_fit(recipe: Recipe, contract: Contract) -> None:
             f"{contract.minimum} on."
         )
     able = contract.times
-    if able is not None and (gap := next((gap for gap in data.gaps if not _times(gap) & set(able)), None)):
+    if (
+        not predicts
+        and able is not None
+        and (gap := next((gap for gap in data.gaps if not _times(gap) & set(able)), None))
+    ):
         there = ", ".join(map(str, able))
         raise UsageError(
             f"{recipe.name}: {recipe.system} renders t = {there} only, where no frame lies in a gap of {gap}; "
