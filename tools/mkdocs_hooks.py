@@ -80,7 +80,8 @@ def write_models() -> str:
         variants = ", ".join(f"`{variant}`" + r"\*" * (variant in bare) for variant in system.variants)
         paper = f"{system.paper} ({system.year})" if system.year else system.paper
         name = f"[{system.name}]({system.page or system.name}.md)"
-        cells = (name, variants, system.times, str(system.params or "none"), system.weights, paper)
+        times = system.times if system.task == "interpolate" else system.task
+        cells = (name, variants, times, str(system.params or "none"), system.weights, paper)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, "", r"\* has no weights yet: [train it](training.md), or give `--weights`."])
 

@@ -123,9 +123,11 @@ def make_job(
         given[name] = _as_field(name, value, known[name].type)
     job = InterpolateJob(input=os.fspath(input), output=os.fspath(output) if output is not None else None, **given)
     _check_numbers(job)
-    from midframe.models.catalogue import check_effort, resolve
+    from midframe.models.catalogue import check_effort, check_frames, resolve
 
-    check_effort(resolve(job.model)[0], job.effort)
+    row, _ = resolve(job.model)
+    check_frames(row)
+    check_effort(row, job.effort)
     return job
 
 

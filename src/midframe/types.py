@@ -98,6 +98,44 @@ class Batch:
     labels: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Film:
+    """How pictures come about, or one turns into the next: `frames` in time, each of all pictures.
+
+    boxes  where the model works on each picture at that time, left, top, right, bottom in pixels; None: everywhere
+    loops  the first frame follows the last one
+    """
+
+    frames: Float[Tensor, "t n c h w"]
+    boxes: Float[Tensor, "t n 4"] | None = None
+    loops: bool = False
+
+
+class GenerativeModel(Protocol):
+    """Pictures out of nothing, and how likely a given picture is under the model. Pictures are in [0, 1].
+
+    sample       pictures; of a model of probabilities, the probabilities
+    film         how they come about
+    bound        of each picture −E ln p(x|z), what it costs to say it, and the divergence of what is known of z from
+                 what was known before; their sum is never below −ln p(x) in the mean. Nats
+    log_weights  ln p(x, z) − ln q(z|x) of `count` z drawn for each picture; nats
+
+    Chance enters only through `generator`; None is torch's own.
+    """
+
+    def sample(self, count: int, generator: torch.Generator | None = None) -> Float[Tensor, "n c h w"]: ...
+
+    def film(self, count: int, generator: torch.Generator | None = None) -> Film: ...
+
+    def bound(
+        self, pictures: Float[Tensor, "b c h w"], generator: torch.Generator | None = None
+    ) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]: ...
+
+    def log_weights(
+        self, pictures: Float[Tensor, "b c h w"], count: int, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "b k"]: ...
+
+
 class Trainable(Protocol):
     """A system that can be trained: its loss on a batch, with named parts beside the total under "loss".
 

@@ -1,5 +1,6 @@
 """`midframe predict`: a clip made longer."""
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -54,3 +55,33 @@ def test_a_missing_clip_is_said(midframe, tmp_path):
 def test_interpolation_says_that_predictors_do_something_else(midframe, clip):
     code, _, err = midframe("interpolate", clip, "--model", "extrapolate", "--progress", "none")
     assert code == 2 and "extrapolate makes frames after the last one, not between frames. midnet, dis" in err
+
+
+def test_predictors_are_measured_beside_the_last_frame_repeated(midframe, clip, tmp_path, monkeypatch):
+    monkeypatch.setenv("MIDFRAME_HOME", str(tmp_path / "home"))
+    code, out, _ = midframe("eval", "extrapolate/tiny", "--clips", clip.parent, "-q")
+    table = out.splitlines()
+    assert code == 0 and table[-1] == f"2 windows of {clip.parent}"
+    mean = [float(value) for value in table[2].split()[1:]]
+    assert mean[3] > mean[7] + 2  # dB
+    for more, said, expected in (
+        (("extrapolate",), "Give the clips to measure on", 2),
+        (("simvp",), "simvp/base has no published weights", 7),
+        (("extrapolate", "--clips", clip.parent, "--photos", clip.parent), "leave out --photos", 2),
+    ):
+        code, _, err = midframe("eval", *more)
+        assert code == expected and said in err and err.count("\n") == 1
+
+
+def test_grey_predictors_are_measured_on_moving_mnist(midframe, tmp_path, monkeypatch):
+    monkeypatch.setenv("MIDFRAME_HOME", str(tmp_path / "home"))
+    save_file(build("simvp/tiny").state_dict(), tmp_path / "mine.safetensors")
+    given = ("eval", "simvp/tiny", "--weights", tmp_path / "mine.safetensors", "--windows", 3, "-q")
+    code, _, err = midframe(*given)
+    assert code == 3 and "midframe data get mnist" in err
+    monkeypatch.setattr("midframe.data.mnist.read_mnist", lambda part: (np.full((2, 28, 28), 200, np.uint8), None))
+    code, out, _ = midframe(*given)
+    assert code == 0 and out.splitlines()[-1].startswith("3 clips of Moving MNIST")
+    assert [line.split()[0] for line in out.splitlines()[2:-1]] == ["mean", "1", "2", "3"]
+    code, _, err = midframe(*given, "--clips", tmp_path)
+    assert code == 2 and "predicts grey pictures and is measured on Moving MNIST" in err

@@ -150,17 +150,17 @@ def test_labels_are_carried_along_the_flow():
 
 @pytest.mark.slow
 def test_flow_learnt_from_pictures_alone_goes_against_the_motion():
-    """A few hundred batches of one moving digit-like blob: where the blob is, flow points back to where it was."""
+    """150 batches of one moving digit-like blob: where the blob is, flow points back to where it was."""
     from midframe.data.moving_mnist import MovingMNIST
 
     torch.manual_seed(0)
     rows = torch.arange(16.0) - 7.5
     blob = (255 * torch.exp(-(rows[:, None] ** 2 + rows**2) / 12)).byte().numpy()[None]
     source = MovingMNIST(blob, inputs=4, targets=1, together=1, size=32)
-    settings = {"features": 8, "memory": 16, "kernel": 5, "flow_kernel": 9, "inputs": 4, "every": True}
+    settings = {"features": 8, "memory": 16, "kernel": 5, "flow_kernel": 7, "inputs": 4, "every": True}
     net = STAutoencoder(**settings)
     optimiser = torch.optim.AdamW(net.parameters(), lr=2e-3)
-    for step in range(600):
+    for step in range(150):
         optimiser.zero_grad()
         net.loss(source.sample(torch.Generator().manual_seed(step), 8))["loss"].backward()
         optimiser.step()
@@ -178,6 +178,7 @@ def test_flow_learnt_from_pictures_alone_goes_against_the_motion():
     free = (steps - steps.mean(1, keepdim=True)).norm(dim=2).amax(1) < 1.2  # it did not bounce, but was rounded
     mask = torch.nn.functional.avg_pool2d(batch.targets[:, 0], 2)
     seen = (flow * mask).sum((2, 3)) / mask.sum((2, 3))
+    seen = seen - seen.mean(0)  # a shift that all clips share is undone by the decoder: nothing fixes it
     cosine = torch.nn.functional.cosine_similarity(seen, -steps.mean(1))[free]
     assert free.sum() > 20
     assert cosine.clamp(-1, 1).acos().rad2deg().mean() < 30

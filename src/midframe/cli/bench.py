@@ -58,13 +58,13 @@ def bench(
     """Measure models: PSNR, SSIM, LPIPS, IE, motion; parameters, operations, seconds and memory. Goes on where it was
     stopped, and keeps what was measured. Exit code 7 if a model could not be measured; the others are."""
     from midframe.errors import ModelError, UsageError
-    from midframe.models.catalogue import resolve
+    from midframe.models.catalogue import check_frames, resolve
 
     names = [name.strip() for name in models.split(",") if name.strip()]
     if not names:
         raise UsageError("--models names none: give e.g. --models dis,blend.")
     for name in names:
-        resolve(name)  # a misspelt name is refused before the first one is measured
+        check_frames(resolve(name)[0])  # a misspelt name is refused before the first one is measured
     if (suite is None) == (triplets is None):
         raise UsageError("Give --suite NAMES or --triplets DIR, one of them.")
     if triplets is not None:

@@ -31,6 +31,8 @@ from midframe.cli.models import models
 from midframe.cli.options import job_options
 from midframe.cli.predict import EXAMPLES as predict_examples
 from midframe.cli.predict import predict
+from midframe.cli.sample import EXAMPLES as sample_examples
+from midframe.cli.sample import sample
 from midframe.cli.train import EVAL_EXAMPLES as eval_examples
 from midframe.cli.train import TRAIN_EXAMPLES as train_examples
 from midframe.cli.train import evaluate, train
@@ -103,6 +105,7 @@ app.command(epilog=verify_examples)(job_options(verify, verify_options))
 app.command(epilog=bench_examples)(bench)
 app.command(epilog=train_examples)(train)
 app.command(name="eval", epilog=eval_examples)(evaluate)
+app.command(epilog=sample_examples)(sample)
 app.add_typer(data)
 app.add_typer(weights)
 

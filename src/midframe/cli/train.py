@@ -12,7 +12,7 @@ from midframe.cli.progress import counting, format_seconds
 from midframe.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import torch
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from midframe.ops.perception import Network
     from midframe.train.loop import Step, Validation
     from midframe.train.recipe import Recipe
+    from midframe.types import Batch
 
 TRAIN_EXAMPLES = """Examples:
   midframe train recipes/ifrnet-s.toml --data train.store --validate val/ --budget 20m
@@ -32,7 +33,13 @@ TRAIN_EXAMPLES = """Examples:
 EVAL_EXAMPLES = """Examples:
   midframe eval dis --clips val/
   midframe eval ifrnet-s --weights runs/ifrnet-s/best.safetensors --clips val/ --lpips
-  midframe eval raft-s --weights runs/raft-s-cpu/best.safetensors"""
+  midframe eval raft-s --weights runs/raft-s-cpu/best.safetensors
+  midframe eval extrapolate --clips val/ --long-side 320 --windows 2
+  midframe eval vae --weights runs/vae-cpu/best.safetensors
+  midframe eval vae --weights runs/vae-cpu/best.safetensors --samples 50 --pictures 1000"""
+
+
+DIGIT_CLIPS = 1000  # of Moving MNIST that a predictor is measured on
 
 
 def train(
@@ -190,6 +197,13 @@ def evaluate(
     lpips: Annotated[bool, typer.Option("--lpips", help="LPIPS, too; takes about as long again.")] = False,
     device: Annotated[str, typer.Option(metavar="NAME", help="Where a network computes, e.g. cuda.")] = "cpu",
     per_clip: Annotated[bool, typer.Option("--per-clip", help="A line for each clip.")] = False,
+    samples: Annotated[
+        int | None,
+        typer.Option(min=1, help="For a model of pictures: samples a picture; more come nearer to the likelihood."),
+    ] = None,
+    pictures: Annotated[
+        int | None, typer.Option(min=1, help="For a model of pictures: the first so many of the test set only.")
+    ] = None,
     photos: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="For a model of flow: photographs to set in motion. [default: made up]"),
@@ -198,21 +212,35 @@ def evaluate(
 ) -> None:
     """Leave frames out of clips, make them again, compare: PSNR of 8-bit RGB, and LPIPS if asked for.
 
-    A model of flow is measured on synthetic motion, whose flow is known, beside classical methods.
+    A model of flow is measured on synthetic motion, whose flow is known, beside classical methods. A model of pictures
+    (vae, draw): the bound of its likelihood on MNIST's test set in black and white, nats a picture. A model that
+    predicts: frame by frame, on clips, or on Moving MNIST if it predicts grey pictures.
     """
     if not re.fullmatch(r"\d+(,\d+)*", factors):
         raise UsageError(f"--factors {factors}: give whole numbers such as 2,4.")
     from midframe.models.catalogue import resolve
 
-    if resolve(model)[0].task == "flow":
+    task = resolve(model)[0].task
+    if task == "generate":
+        for option, path in (("--clips", clips), ("--photos", photos)):
+            if path is not None:
+                raise UsageError(f"{model} is measured on MNIST's test set: leave out {option} {path}.")
+        evaluate_pictures(model, weights, samples or 1, pictures, device, quiet)
+        return
+    if samples is not None or pictures is not None:
+        raise UsageError(f"{model} is no model of pictures: leave out --samples and --pictures.")
+    if task == "flow":
         if clips is not None:
             raise UsageError(f"{model} estimates flow, and clips have no true flow: leave out --clips {clips}.")
         evaluate_flow(model, weights, photos, device, quiet)
         return
-    if clips is None:
-        raise UsageError("Give the clips to measure on: --clips DIR.")
     if photos is not None:
         raise UsageError(f"{model} is measured on clips: leave out --photos.")
+    if task == "predict":
+        evaluate_ahead(model, weights, clips, long_side, windows, device, quiet)
+        return
+    if clips is None:
+        raise UsageError("Give the clips to measure on: --clips DIR.")
 
     from midframe.bench.clips import ValidationClips
     from midframe.models.load import load
@@ -242,6 +270,73 @@ def evaluate_flow(model: str, weights: str | None, photos: Path | None, device: 
             count(number, len(estimators))
             rows.append((name, scenes.score(estimator, device)))
     typer.echo(format_table(rows))
+
+
+def evaluate_ahead(
+    model: str,
+    weights: str | None,
+    clips: Path | None,
+    long_side: int | None,
+    windows: int | None,
+    device: str,
+    quiet: bool,
+) -> None:
+    """Print the figures of a predictor, beside those of the last frame repeated: on clips, or, if it predicts grey
+    pictures, on Moving MNIST of the test digits."""
+    import torch
+
+    from midframe.bench import ahead
+    from midframe.data.mnist import read_mnist
+    from midframe.data.moving_mnist import MovingMNIST
+    from midframe.models.load import load
+
+    judged = load(model, device, weights=weights, task="predict")
+    contract = judged.contract
+    if contract.channels == 1:
+        if clips is not None:
+            raise UsageError(
+                f"{model} predicts grey pictures and is measured on Moving MNIST: leave out --clips {clips}."
+            )
+        assert contract.inputs is not None
+        count = windows or DIGIT_CLIPS
+        source = MovingMNIST(read_mnist("test")[0], inputs=len(contract.inputs), targets=contract.covers[1])
+        sizes = [min(10, count - first) for first in range(0, count, 10)]
+        batches: Iterable[Batch] = (
+            source.sample(torch.Generator().manual_seed(ahead.SEED + k), n) for k, n in enumerate(sizes)
+        )
+        what = f"{count:,} clips of Moving MNIST, digits of the test set; errors are sums over a frame"
+    else:
+        if clips is None:
+            raise UsageError("Give the clips to measure on: --clips DIR.")
+        found = list(ahead.cut_ahead(clips, contract, long_side, windows))
+        batches, count = found, len(found)
+        what = f"{count} windows of {clips}"
+    with counting("measuring", quiet=quiet) as tell:
+        own, held = ahead.score_ahead(
+            judged, batches, device, sums=contract.channels == 1, on_progress=lambda done: tell(done, count)
+        )
+    typer.echo(ahead.format_ahead(model, own, held))
+    typer.echo(what)
+
+
+def evaluate_pictures(
+    model: str, weights: str | None, samples: int, count: int | None, device: str, quiet: bool
+) -> None:
+    """Print the bound of −ln p(x) of a generative model on black and white MNIST, and what was measured."""
+    from midframe.bench.likelihood import binary_mnist, score_likelihood
+    from midframe.models.load import load_generative
+
+    judged = load_generative(model, device, weights=weights)
+    pictures = binary_mnist(count)
+    with counting("measuring", quiet=quiet) as tell:
+        found = score_likelihood(judged, pictures, samples=samples, device=device, on_progress=tell)
+    kind = "negative evidence lower bound" if samples == 1 else f"importance weighted bound, {samples} samples"
+    typer.echo(f"-ln p(x) ≤ {found.bound:.2f} ± {found.error:.2f} nats a picture ({kind})")
+    if found.reconstruction is not None and found.divergence is not None:
+        typer.echo(f"           = {found.reconstruction:.2f} reconstruction + {found.divergence:.2f} divergence")
+    typer.echo(
+        f"{found.count:,} pictures of MNIST's test set, black and white, each pixel drawn once by its grey value"
+    )
 
 
 def read_duration(text: str) -> float:

@@ -20,6 +20,15 @@ ENTRY_POINTS = "midframe.systems"
 LEAST_EFFORT = 0.1
 
 Task = Literal["interpolate", "predict", "superresolve", "propagate", "flow", "generate"]
+# What systems do that are no Synthesizer, by their task.
+DOES: Mapping[Task, str] = MappingProxyType(
+    {
+        "interpolate": "makes frames between frames, not after the last one",
+        "predict": "makes frames after the last one, not between frames",
+        "flow": "estimates flow and makes no frames",
+        "generate": "makes pictures of its own (`midframe sample`), no frames of a film",
+    }
+)
 WeightsAre = Literal["none-needed", "bundled", "repo", "pull", "none"]
 
 
@@ -1007,6 +1016,54 @@ SYSTEMS: tuple[System, ...] = (
         page="st_autoencoder",
         times="whole",
     ),
+    System(
+        "vae",
+        "midframe.models.vae:VAE",
+        task="generate",
+        year=2014,
+        paper="Auto-Encoding Variational Bayes, ICLR 2014, arXiv 1312.6114",
+        variants={
+            "base": {},
+            "deep": {"hidden": (200, 200), "latent": 50},
+            "iwae": {"hidden": (200, 200), "latent": 50, "samples": 5},  # Burda et al. 2016
+            "plane": {"latent": 2},
+            "tiny": {"hidden": (32,), "latent": 2},
+        },
+        params=815_824,
+        weights="none",
+        unit="nats a picture",
+    ),
+    System(
+        "draw",
+        "midframe.models.draw:DRAW",
+        task="generate",
+        year=2015,
+        paper="DRAW: A Recurrent Neural Network For Image Generation, ICML 2015, arXiv 1502.04623",
+        variants={
+            "base": {},
+            "plain": {"attention": False},
+            "tiny": {"steps": 3, "hidden": 16, "latent": 4, "read": 3, "write": 3},
+        },
+        params=961_515,
+        weights="none",
+        unit="nats a picture",
+    ),
+    System(
+        "draw-s",
+        "midframe.models.draw:DRAW",
+        task="generate",
+        year=2015,
+        paper="DRAW: A Recurrent Neural Network For Image Generation (ours, small), arXiv 1502.04623",
+        variants={
+            "base": {"steps": 16, "hidden": 128, "latent": 16, "read": 5},
+            "plain": {"steps": 16, "hidden": 128, "latent": 16, "attention": False},
+            "tiny": {"steps": 3, "hidden": 16, "latent": 4, "attention": False},
+        },
+        params=241_091,
+        weights="none",
+        page="draw",
+        unit="nats a picture",
+    ),
 )
 
 
@@ -1051,6 +1108,14 @@ def resolve(name: str) -> tuple[System, str]:
 def find(name: str) -> System:
     """The row that `name` ("dis" or "dis/fast") means. Raises UsageError as `resolve` does."""
     return resolve(name)[0]
+
+
+def check_frames(row: System, task: Literal["interpolate", "predict"] = "interpolate") -> None:
+    """Raises UsageError if the system does not make frames of this kind."""
+    if row.task != task:
+        there = [other.name for other in systems() if other.task == task]
+        what = DOES.get(row.task, "does something else")
+        raise UsageError(f"{row.name} {what}. {', '.join(there[:5])} and others {task}: see `midframe models`.")
 
 
 def check_effort(row: System, effort: float | None) -> None:

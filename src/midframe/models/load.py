@@ -13,15 +13,9 @@ import torch
 from torch import Tensor
 
 from midframe.errors import ModelError, UsageError
-from midframe.models.catalogue import System, check_effort, resolve, systems
-from midframe.types import FlowEstimator, Synthesizer
+from midframe.models.catalogue import System, check_effort, check_frames, resolve, systems
+from midframe.types import FlowEstimator, GenerativeModel, Synthesizer
 from midframe.weights import Weights, card, home, load_state, locate
-
-DOES = {
-    "interpolate": "makes frames between frames, not after the last one",
-    "predict": "makes frames after the last one, not between frames",
-    "flow": "estimates flow and makes no frames",
-}
 
 
 def load(
@@ -44,13 +38,7 @@ def load(
     Raises UsageError for an unknown name or device, for a system of another task and for an effort that it cannot take,
     ModelError if weights are missing or do not fit.
     """
-    row, _ = resolve(name)
-    if row.task != task:
-        there = [other.name for other in systems() if other.task == task]
-        raise UsageError(
-            f"{row.name} {DOES.get(row.task, 'has another task')}. {', '.join(there[:5])} and others {task}: see "
-            "`midframe models`."
-        )
+    check_frames(resolve(name)[0], task)
     model: Synthesizer = _load(name, device, weights, effort)
     return model
 
@@ -64,6 +52,18 @@ def load_flow(
         there = ", ".join(other.name for other in systems() if other.task == "flow")
         raise UsageError(f"{row.name} is no estimator of flow. These are: {there}.")
     model: FlowEstimator = _load(name, device, weights)
+    return model
+
+
+def load_generative(
+    name: str, device: str | torch.device = "cpu", *, weights: str | PathLike[str] | None = None
+) -> GenerativeModel:
+    """The model of pictures that `name` means. Arguments and errors as of `load`."""
+    row, _ = resolve(name)
+    if row.task != "generate":
+        there = ", ".join(other.name for other in systems() if other.task == "generate")
+        raise UsageError(f"{row.name} makes no pictures of its own. These do: {there}.")
+    model: GenerativeModel = _load(name, device, weights)
     return model
 
 
