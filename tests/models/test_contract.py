@@ -16,7 +16,9 @@ STILL = {"phase": 2e-3}
 UNTRAINED = None  # a network with random weights promises nothing about still pairs
 
 
-@pytest.mark.parametrize("row", [row for row in SYSTEMS if row.task == "interpolate"], ids=lambda row: row.name)
+@pytest.mark.parametrize(
+    "row", [row for row in SYSTEMS if row.task in ("interpolate", "predict")], ids=lambda row: row.name
+)
 def test_system_keeps_its_contract(row: System):
     torch.manual_seed(0)
     check_synthesizer(build(f"{row.name}/tiny"), still=UNTRAINED if row.needs_weights else STILL.get(row.name, 1e-6))
