@@ -6,8 +6,8 @@ import pytest
 import torch
 from networks import drifting_batch
 
-from midframe.bench.ahead import cut_ahead, format_ahead, measure, score_ahead, spread
-from midframe.errors import InputError
+from midframe.bench.ahead import cut_ahead, format_ahead, measure, score_ahead, score_nats, spread
+from midframe.errors import InputError, UsageError
 from midframe.nn.ahead import ahead, choose
 
 
@@ -78,3 +78,21 @@ def test_the_table_has_a_line_for_each_frame_ahead():
     assert [line.split()[0] for line in lines[2:]] == ["mean", "1", "2", "3"]
     assert lines[2].split()[1:5] == lines[2].split()[5:]
     assert len({len(line) for line in lines}) == 1
+
+
+class Certain:
+    """Says of each pixel what the truth is; its nats are the entropy."""
+
+    def loss(self, batch):
+        cost = torch.nn.functional.binary_cross_entropy(batch.targets, batch.targets, reduction="none")
+        return {"loss": cost.flatten(2).sum(2).mean()}
+
+
+def test_who_knows_the_grey_values_pays_their_entropy():
+    batches = [drifting_batch(inputs=3, targets=4) for _ in range(2)]
+    seen = []
+    cost, least = score_nats(Certain(), batches, on_progress=seen.append)
+    assert cost == pytest.approx(least, rel=1e-4) and least > 1
+    assert seen == [len(batches[0].frames), 2 * len(batches[0].frames)]
+    with pytest.raises(UsageError, match="1 clip or more"):
+        score_nats(Certain(), [])

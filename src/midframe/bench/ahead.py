@@ -16,10 +16,10 @@ from torch import Tensor
 
 from midframe.bench.clips import read_frames
 from midframe.data.pack import find_clips
-from midframe.errors import InputError
+from midframe.errors import InputError, UsageError
 from midframe.metrics.psnr import psnr
 from midframe.metrics.ssim import ssim
-from midframe.types import Batch, Contract, Synthesizer
+from midframe.types import Batch, Contract, Synthesizer, Trainable
 
 SEED = 2**31 - 1  # of the digits that are measured; recipes count from 1
 NAMES = ("MSE", "MAE", "SSIM", "PSNR")
@@ -67,6 +67,35 @@ def score_ahead(
             on_progress(done)
     own, held = np.stack(totals).transpose(1, 0, 2) / done
     return AheadScores(own), AheadScores(held)
+
+
+def score_nats(
+    model: Trainable,
+    batches: Iterable[Batch],
+    device: torch.device | str = "cpu",
+    *,
+    on_progress: Callable[[int], None] | None = None,
+) -> tuple[float, float]:
+    """What a frame costs a model whose loss is the exact −ln p of a frame given the true ones before it, and the least
+    it can cost, both in nats: grey values being probabilities, the entropy of the true frames.
+
+    Raises UsageError if there are no batches.
+    """
+    cost, least, done = 0.0, 0.0, 0
+    for batch in batches:
+        there = Batch(
+            batch.frames.to(device), batch.times.to(device), batch.targets.to(device), batch.target_times.to(device)
+        )
+        with torch.no_grad():
+            cost += float(model.loss(there)["loss"]) * len(batch.frames)
+        entropy = torch.special.entr(batch.targets) + torch.special.entr(1 - batch.targets)
+        least += float(entropy.flatten(2).sum(2).mean()) * len(batch.frames)
+        done += len(batch.frames)
+        if on_progress:
+            on_progress(done)
+    if not done:
+        raise UsageError("nats are measured on 1 clip or more.")
+    return cost / done, least / done
 
 
 def measure(made: Float[Tensor, "b c h w"], truth: Float[Tensor, "b c h w"], *, sums: bool) -> Float[np.ndarray, "b 4"]:

@@ -199,10 +199,13 @@ def evaluate(
     per_clip: Annotated[bool, typer.Option("--per-clip", help="A line for each clip.")] = False,
     samples: Annotated[
         int | None,
-        typer.Option(min=1, help="For a model of pictures: samples a picture; more come nearer to the likelihood."),
+        typer.Option(
+            min=1, help="For a model of pictures, or of futures: samples a picture; more come nearer to the truth."
+        ),
     ] = None,
     pictures: Annotated[
-        int | None, typer.Option(min=1, help="For a model of pictures: the first so many of the test set only.")
+        int | None,
+        typer.Option(min=1, help="For a model of pictures, or of futures: the first so many of the test set only."),
     ] = None,
     photos: Annotated[
         Path | None,
@@ -214,7 +217,8 @@ def evaluate(
 
     A model of flow is measured on synthetic motion, whose flow is known, beside classical methods. A model of pictures
     (vae, draw): the bound of its likelihood on MNIST's test set in black and white, nats a picture. A model that
-    predicts: frame by frame, on clips, or on Moving MNIST if it predicts grey pictures.
+    predicts: frame by frame, on clips, or on Moving MNIST if it predicts grey pictures; vpn by what a frame costs, in
+    nats; visual-dynamics by where Shapes go in the futures it draws (--pictures, --samples).
     """
     if not re.fullmatch(r"\d+(,\d+)*", factors):
         raise UsageError(f"--factors {factors}: give whole numbers such as 2,4.")
@@ -227,7 +231,7 @@ def evaluate(
                 raise UsageError(f"{model} is measured on MNIST's test set: leave out {option} {path}.")
         evaluate_pictures(model, weights, samples or 1, pictures, device, quiet)
         return
-    if samples is not None or pictures is not None:
+    if task != "predict" and (samples is not None or pictures is not None):
         raise UsageError(f"{model} is no model of pictures: leave out --samples and --pictures.")
     if task == "flow":
         if clips is not None:
@@ -237,7 +241,7 @@ def evaluate(
     if photos is not None:
         raise UsageError(f"{model} is measured on clips: leave out --photos.")
     if task == "predict":
-        evaluate_ahead(model, weights, clips, long_side, windows, device, quiet)
+        evaluate_ahead(model, weights, clips, long_side, windows, device, quiet, samples, pictures)
         return
     if clips is None:
         raise UsageError("Give the clips to measure on: --clips DIR.")
@@ -280,18 +284,28 @@ def evaluate_ahead(
     windows: int | None,
     device: str,
     quiet: bool,
+    samples: int | None = None,
+    pictures: int | None = None,
 ) -> None:
     """Print the figures of a predictor, beside those of the last frame repeated: on clips, or, if it predicts grey
-    pictures, on Moving MNIST of the test digits."""
+    pictures, on Moving MNIST of the test digits. Of one that tells probabilities, what a frame costs; of one that draws
+    futures of one frame, where Shapes go in them."""
     import torch
 
     from midframe.bench import ahead
     from midframe.data.mnist import read_mnist
     from midframe.data.moving_mnist import MovingMNIST
+    from midframe.models.catalogue import resolve
     from midframe.models.load import load
+    from midframe.models.visual_dynamics import VisualDynamics
 
-    judged = load(model, device, weights=weights, task="predict")
+    judged: Any = load(model, device, weights=weights, task="predict")
     contract = judged.contract
+    if isinstance(judged, VisualDynamics) and clips is None:
+        evaluate_futures(model, judged, pictures or 100, samples or 100, device, quiet)
+        return
+    if samples is not None or pictures is not None:
+        raise UsageError(f"{model} is measured frame by frame: leave out --samples and --pictures.")
     if contract.channels == 1:
         if clips is not None:
             raise UsageError(
@@ -304,7 +318,13 @@ def evaluate_ahead(
         batches: Iterable[Batch] = (
             source.sample(torch.Generator().manual_seed(ahead.SEED + k), n) for k, n in enumerate(sizes)
         )
-        what = f"{count:,} clips of Moving MNIST, digits of the test set; errors are sums over a frame"
+        what = f"{count:,} clips of Moving MNIST, digits of the test set"
+        if unit := resolve(model)[0].unit:
+            with counting("measuring", quiet=quiet) as tell:
+                cost, least = ahead.score_nats(judged, batches, device, on_progress=lambda done: tell(done, count))
+            typer.echo(f"{cost:.2f} {unit}, told the true frames before it; the least is {least:.2f}\n{what}")
+            return
+        what += "; errors are sums over a frame"
     else:
         if clips is None:
             raise UsageError("Give the clips to measure on: --clips DIR.")
@@ -317,6 +337,17 @@ def evaluate_ahead(
         )
     typer.echo(ahead.format_ahead(model, own, held))
     typer.echo(what)
+
+
+def evaluate_futures(model: str, judged: Any, pictures: int, samples: int, device: str, quiet: bool) -> None:
+    """Print how far the motion of Shapes in sampled futures is from the true one."""
+    from midframe.bench.futures import Futures, format_table
+
+    futures = Futures(judged.size, pictures=pictures, samples=samples)
+    rows = [("truth", futures.score_truth()), ("still", futures.score_still())]
+    with counting("measuring", quiet=quiet) as tell:
+        rows.append((model, futures.score(judged, device, on_progress=tell)))
+    typer.echo(format_table(rows))
 
 
 def evaluate_pictures(
