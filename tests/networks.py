@@ -53,3 +53,15 @@ def train_a_little(model, batch, *, steps, rate=2e-3, bf16=False):
     with torch.no_grad():
         losses.append(model.loss(batch)["loss"].item())
     return losses
+
+
+def drifting_batch(channels=1, *, inputs=3, targets=2, size=32, step=2):
+    """Two smooth pictures that move by `step` pixels to the left each frame: the past and what comes after it."""
+    generator = torch.Generator().manual_seed(5)
+    coarse = torch.rand(2, channels, 6, 6, generator=generator)
+    film = torch.nn.functional.interpolate(
+        coarse, (size, size + step * (inputs + targets)), mode="bicubic", align_corners=True
+    ).clamp(0, 1)
+    frames = torch.stack([film[..., step * k : step * k + size] for k in range(inputs + targets)], 1)
+    times = torch.arange(1.0 - inputs, 1.0 + targets).expand(2, -1)
+    return Batch(frames[:, :inputs], times[:, :inputs], frames[:, inputs:], times[:, inputs:])

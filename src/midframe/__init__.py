@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from midframe.api import between, interpolate
+    from midframe.api import between, interpolate, predict
     from midframe.engine.job import InterpolateJob, Result
     from midframe.errors import MidframeError
     from midframe.models.load import load as load_model
@@ -14,12 +14,22 @@ __version__ = "0.1.0"
 _HOMES = {
     "interpolate": "midframe.api",
     "between": "midframe.api",
+    "predict": "midframe.api",
     "load_model": "midframe.models.load:load",
     "InterpolateJob": "midframe.engine.job",
     "Result": "midframe.engine.job",
     "MidframeError": "midframe.errors",
 }
-__all__ = ["InterpolateJob", "MidframeError", "Result", "__version__", "between", "interpolate", "load_model"]
+__all__ = [
+    "InterpolateJob",
+    "MidframeError",
+    "Result",
+    "__version__",
+    "between",
+    "interpolate",
+    "load_model",
+    "predict",
+]
 
 
 def __getattr__(name: str) -> Any:

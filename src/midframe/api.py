@@ -1,4 +1,4 @@
-"""What a Python program calls: `interpolate` for files, `between` for frames."""
+"""What a Python program calls: `interpolate` and `predict` for files, `between` for frames."""
 
 import difflib
 import functools
@@ -51,6 +51,55 @@ def interpolate(
     from midframe.engine.run import run
 
     return run(job, on_event)
+
+
+def predict(
+    input: str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    frames: int = 8,
+    samples: int = 1,
+    model: str = "extrapolate",
+    weights: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    rate: str | int | float | Fraction | None = None,
+    overwrite: bool = False,
+    on_event: Callable[[Event], None] | None = None,
+) -> tuple[Result, ...]:
+    """Extend a clip by the frames that a predictor puts after its last one, from a path to a path.
+
+    input     video file or folder of images
+    output    default: IN.midframe.EXT beside the input; of several samples each gets its number: OUT-1.mp4, OUT-2.mp4
+    frames    how many frames are put after the last one
+    samples   how many futures, a file each; more than one only of a model that draws them
+    model     a name as in `midframe models`, of one that predicts
+    weights   a file in place of the model's own
+    seed      of the first future; the next ones count on from it
+    rate      of a folder of images, frames a second
+    on_event  called with `Started`, `Progress` and `Note` while the job runs
+
+    The clip's own frames, its sound and all else come along as in `interpolate`. Returns a result for each file.
+    Raises UsageError for what cannot be meant, and the MidframeError subclasses of `midframe.errors`.
+
+    >>> import midframe
+    >>> (result,) = midframe.predict("clip.mp4", "longer.mp4", frames=4)
+    >>> result.rendered
+    4
+    """
+    from midframe.engine.extend import ExtendJob, extend
+
+    job = ExtendJob(
+        input=os.fspath(input),
+        output=None if output is None else os.fspath(output),
+        model=model,
+        weights=None if weights is None else os.fspath(weights),
+        frames=frames,
+        samples=samples,
+        seed=seed,
+        rate=None if rate is None else str(rate),
+        overwrite=overwrite,
+    )
+    return extend(job, on_event)
 
 
 def make_job(

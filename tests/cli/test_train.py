@@ -11,14 +11,14 @@ from functools import partial
 import clips
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tiny_networks import tiny_network
 
 from midframe.bench import flow
 from midframe.cli.train import read_duration
 from midframe.data.pack import find_clips, pack
 from midframe.errors import UsageError
-from midframe.models.load import find_weights
+from midframe.models.load import build, find_weights
 from midframe.ops import perception
 from midframe.train.log import read_rows
 from midframe.weights import load_state
@@ -246,6 +246,22 @@ def test_a_mistake_of_eval_is_one_line(midframe, place, tmp_path, monkeypatch, o
 def test_eval_measures_a_classical_model(midframe, place):
     code, out, _ = midframe("eval", "dis/tiny", "--clips", place / "val", "--factors", "2", "--windows", "1")
     assert code == 0 and re.fullmatch(r"2x  \d+\.\d{3} dB  sharpness \d\.\d{3}  \(1 frames\)\n", out)
+
+
+def test_eval_counts_where_shapes_go_in_sampled_futures(midframe, tmp_path):
+    weights = tmp_path / "tiny.safetensors"
+    save_file(build("visual-dynamics/tiny").state_dict(), weights)
+    code, out, _ = midframe(
+        "eval", "visual-dynamics/tiny", "--weights", weights, "--pictures", 1, "--samples", 2, "--quiet"
+    )
+    assert code == 0 and [line.split("|")[1].strip() for line in out.splitlines()[2:5]] == [
+        "truth", "still", "visual-dynamics/tiny"
+    ]  # fmt: skip
+
+
+def test_samples_are_for_models_of_futures_and_pictures(midframe):
+    code, _, err = midframe("eval", "extrapolate/tiny", "--samples", 2)
+    assert code == 2 and "measured frame by frame: leave out --samples and --pictures" in err
 
 
 def test_a_budget_is_read():

@@ -8,7 +8,7 @@ import torch
 from midframe.data.augment import NONE, Augment, read_region
 from midframe.data.footage import Footage
 from midframe.data.pack import find_clips, pack
-from midframe.data.windows import between, neighbours
+from midframe.data.windows import ahead, between, neighbours
 from midframe.errors import InputError
 
 
@@ -103,3 +103,17 @@ def test_a_batch_can_be_learnt_from(store):
     batch = Footage(store, augment=Augment((24, 24))).sample(generator(), 3)
     assert batch.frames.dtype == batch.targets.dtype == batch.times.dtype == torch.float32
     assert batch.frames.shape == (3, 2, 3, 24, 24) and batch.targets.shape == (3, 1, 3, 24, 24)
+
+
+def test_the_future_follows_the_past_forwards_and_backwards(store):
+    source = Footage(store, [ahead(3, 2)], Augment((40, 56), flips=False, transpose=False, channels=False))
+    film = torch.from_numpy(np.array(store.frames(0))).permute(0, 3, 1, 2).float() / 255
+    steps = set()
+    for seed in range(12):
+        batch = source.sample(generator(seed), 1)
+        shown = torch.cat([batch.frames, batch.targets], 1)[0]
+        order = [next(i for i in range(12) if torch.allclose(film[i], frame)) for frame in shown]
+        steps |= set(np.diff(order).tolist())
+        assert len(set(np.diff(order).tolist())) == 1
+        assert batch.times.tolist() == [[-2, -1, 0]] and batch.target_times.tolist() == [[1, 2]]
+    assert steps == {1, -1}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from midframe.data.store import PackedClip, Store
-from midframe.data.windows import Shape, between, find_windows, neighbours, spaced
+from midframe.data.windows import Shape, ahead, between, find_windows, neighbours, spaced
 from midframe.errors import InputError, UsageError
 
 
@@ -34,6 +34,8 @@ def windows_of(*entries, shapes=None, **options):
         (spaced(4), (0, 2, 4, 6), (3,), (-1, 0, 1, 2, 0.5)),
         (spaced(2, factor=4, times=(Fraction(1, 2),)), (0, 4), (2,), (0, 1, 0.5)),
         (between(4, choose=None), (0, 4), (1, 2, 3), (0, 1, 0.25, 0.5, 0.75)),
+        (ahead(3, 2), (0, 1, 2), (3, 4), (-2, -1, 0, 1, 2)),
+        (ahead(2, 3, stride=2), (0, 2), (4, 6, 8), (-1, 0, 1, 2, 3)),
     ],
 )
 def test_shapes(shape, inputs, targets, times):
@@ -49,6 +51,9 @@ def test_shapes(shape, inputs, targets, times):
         lambda: spaced(2, factor=1),
         lambda: spaced(2, factor=3, times=(Fraction(1, 2),)),
         lambda: Shape((0, 2), (3,)),
+        lambda: ahead(1, 2),
+        lambda: ahead(2, 0),
+        lambda: ahead(2, 2, stride=0),
         lambda: Shape((0, 2, 4), (1, 3)),
         lambda: Shape((0, 2), (1,), choose=2),
         lambda: Shape((1, 3), (2,)),

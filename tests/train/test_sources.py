@@ -11,6 +11,7 @@ import torch
 from midframe.data import mnist
 from midframe.data.pack import find_clips, pack
 from midframe.errors import InputError, UsageError
+from midframe.nn.ahead import ahead
 from midframe.train.recipe import DataRecipe, Recipe
 from midframe.train.sources import open_made, open_source
 from midframe.types import Contract
@@ -116,6 +117,7 @@ def test_the_seed_of_the_recipe_chooses_the_textures():
         ({"inputs": 4}, ANY, ("store",), "ifrnet-s/tiny reads 2 frames, \\[data\\] inputs is 4"),
         ({"crop": 40}, ANY, ("store",), "crop is 40; ifrnet-s/tiny takes multiples of 16 from 32 on"),
         ({"gaps": (2, 3), "shares": (1.0, 1.0)}, MIDDLE, ("store",), "renders t = 1/2 only, .* in a gap of 3"),
+        ({"gaps": (1,)}, ANY, ("store",), "nothing lies between frames of a gap of 1"),
         ({"gaps": (40,)}, ANY, ("store",), "no window of 41 evenly spaced frames"),
         ({"crop": 512}, ANY, ("store",), "no clip is as large as the crop"),
         ({}, ANY, ("nowhere",), "not a packed store"),
@@ -164,8 +166,41 @@ def test_a_system_without_a_contract_takes_made_data_only():
         open_source(recipe(), None)
 
 
+def test_a_predictor_gets_the_past_and_as_much_future_as_it_looks_ahead(store):
+    wanted = replace(recipe(inputs=4, gaps=(1, 2), shares=(1.0, 1.0)), system="simvp-s/colour")
+    batch = draw(open_source(wanted, ahead(4, 3), store))
+    assert batch.frames.shape[:3] == (8, 4, 3) and batch.targets.shape[:3] == (8, 3, 3)
+    assert batch.times[0].tolist() == [-3, -2, -1, 0] and batch.target_times[0].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("system", "data", "contract", "message"),
+    [
+        ("simvp-s/colour", {"inputs": 2}, ahead(4, 4), r"reads 4 frames, \[data\] inputs is 2"),
+        ("simvp-s/colour", {"inputs": 4, "synthetic": 0.5}, ahead(4, 4), "predicts, which is learnt from footage"),
+        ("simvp-s", {"inputs": 4}, ahead(4, 4, channels=1), "predicts grey pictures, and footage has colour"),
+    ],
+)
+def test_what_a_predictor_cannot_learn_from_is_one_line(store, system, data, contract, message):
+    with pytest.raises(UsageError, match=message):
+        open_source(replace(recipe(**data), system=system), contract, store)
+
+
+def test_moving_mnist_has_as_many_frames_as_the_system_wants(digits):
+    made = replace(recipe(made="moving-mnist"), system="simvp-s")
+    batch = draw(open_made(made, "valid", contract=ahead(4, 3, channels=1)))
+    assert batch.frames.shape == (8, 4, 1, 64, 64) and batch.targets.shape == (8, 3, 1, 64, 64)
+    assert set(batch.frames.unique().tolist()) == {0.0, np.float32(0.2)}
+    for contract in (None, Contract(), ahead(4, 3)):
+        with pytest.raises(UsageError, match="does not predict grey pictures"):
+            open_made(made, contract=contract)
+
+
 def test_shapes_are_pairs_of_the_size_of_the_crop():
-    made = open_made(recipe(made="shapes", crop=64))
-    assert draw(made).frames.shape[1:] == (1, 3, 64, 64)
+    one = ahead(1, 1)
+    assert draw(open_made(recipe(made="shapes", crop=64), contract=one)).frames.shape[1:] == (1, 3, 64, 64)
     with pytest.raises(UsageError, match="Shapes of 24 pixels"):
-        open_made(recipe(made="shapes", crop=24))
+        open_made(recipe(made="shapes", crop=24), contract=one)
+    for contract in (None, Contract(), ahead(1, 1, channels=1)):
+        with pytest.raises(UsageError, match="does not look ahead from one frame of colour"):
+            open_made(recipe(made="shapes", crop=64), contract=contract)

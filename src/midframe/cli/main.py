@@ -29,6 +29,8 @@ from midframe.cli.info import info
 from midframe.cli.interpolate import EXAMPLES, InterruptedJob, interpolate
 from midframe.cli.models import models
 from midframe.cli.options import job_options
+from midframe.cli.predict import EXAMPLES as predict_examples
+from midframe.cli.predict import predict
 from midframe.cli.sample import EXAMPLES as sample_examples
 from midframe.cli.sample import sample
 from midframe.cli.train import EVAL_EXAMPLES as eval_examples
@@ -95,6 +97,7 @@ def _options(
 
 app.command(epilog=EXAMPLES)(job_options(interpolate))
 app.command(epilog=between_examples)(between)
+app.command(epilog=predict_examples)(predict)
 app.command(epilog=info_examples)(job_options(info, info_options))
 app.command()(models)
 app.command(epilog=check_examples)(job_options(check, check_options))

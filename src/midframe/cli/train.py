@@ -12,7 +12,7 @@ from midframe.cli.progress import counting, format_seconds
 from midframe.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import torch
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from midframe.ops.perception import Network
     from midframe.train.loop import Step, Validation
     from midframe.train.recipe import Recipe
+    from midframe.types import Batch
 
 TRAIN_EXAMPLES = """Examples:
   midframe train recipes/ifrnet-s.toml --data train.store --validate val/ --budget 20m
@@ -33,8 +34,12 @@ EVAL_EXAMPLES = """Examples:
   midframe eval dis --clips val/
   midframe eval ifrnet-s --weights runs/ifrnet-s/best.safetensors --clips val/ --lpips
   midframe eval raft-s --weights runs/raft-s-cpu/best.safetensors
+  midframe eval extrapolate --clips val/ --long-side 320 --windows 2
   midframe eval vae --weights runs/vae-cpu/best.safetensors
   midframe eval vae --weights runs/vae-cpu/best.safetensors --samples 50 --pictures 1000"""
+
+
+DIGIT_CLIPS = 1000  # of Moving MNIST that a predictor is measured on
 
 
 def train(
@@ -50,7 +55,8 @@ def train(
         typer.Option(
             metavar="DIR",
             help="Clips to measure on; without them no weights are called the best. For a model of flow: photographs "
-            "to set in motion; without them textures are made up. Not for made data.",
+            "to set in motion; without them textures are made up. For a model that predicts: a store. Not for made "
+            "data.",
         ),
     ] = None,
     output: Annotated[
@@ -122,8 +128,9 @@ def train(
     if found.data.made:
         from midframe.bench.held_out import HeldOut
 
-        source = open_made(found, device=place)
-        others = open_made(found, "valid", place)
+        contract = getattr(model, "contract", None)
+        source = open_made(found, device=place, contract=contract)
+        others = open_made(found, "valid", place, contract=contract)
         held_out = HeldOut(others, count=found.run.held_out, batch=found.data.batch)
     else:
         source = open_source(found, getattr(model, "contract", None), data, photos, place, say)
@@ -131,6 +138,11 @@ def train(
             from midframe.bench.flow import FlowScenes
 
             scenes = FlowScenes(validate)
+        elif row.task == "predict" and validate is not None:
+            from midframe.bench.held_out import HeldOut
+
+            others = open_source(found, getattr(model, "contract", None), validate, None, place)
+            held_out = HeldOut(others, count=found.run.held_out, batch=found.data.batch)
         elif validate is not None and rank == 0:
             from midframe.bench.clips import ValidationClips
 
@@ -187,10 +199,13 @@ def evaluate(
     per_clip: Annotated[bool, typer.Option("--per-clip", help="A line for each clip.")] = False,
     samples: Annotated[
         int | None,
-        typer.Option(min=1, help="For a model of pictures: samples a picture; more come nearer to the likelihood."),
+        typer.Option(
+            min=1, help="For a model of pictures, or of futures: samples a picture; more come nearer to the truth."
+        ),
     ] = None,
     pictures: Annotated[
-        int | None, typer.Option(min=1, help="For a model of pictures: the first so many of the test set only.")
+        int | None,
+        typer.Option(min=1, help="For a model of pictures, or of futures: the first so many of the test set only."),
     ] = None,
     photos: Annotated[
         Path | None,
@@ -202,7 +217,9 @@ def evaluate(
     frames), and LPIPS if asked for.
 
     A model of flow is measured on synthetic motion, whose flow is known, beside classical methods. A model of pictures
-    (vae, draw): the bound of its likelihood on MNIST's test set in black and white, nats a picture.
+    (vae, draw): the bound of its likelihood on MNIST's test set in black and white, nats a picture. A model that
+    predicts: frame by frame, on clips, or on Moving MNIST if it predicts grey pictures; vpn by what a frame costs, in
+    nats; visual-dynamics by where Shapes go in the futures it draws (--pictures, --samples).
     """
     if not re.fullmatch(r"\d+(,\d+)*", factors):
         raise UsageError(f"--factors {factors}: give whole numbers such as 2,4.")
@@ -215,17 +232,20 @@ def evaluate(
                 raise UsageError(f"{model} is measured on MNIST's test set: leave out {option} {path}.")
         evaluate_pictures(model, weights, samples or 1, pictures, device, quiet)
         return
-    if samples is not None or pictures is not None:
+    if task != "predict" and (samples is not None or pictures is not None):
         raise UsageError(f"{model} is no model of pictures: leave out --samples and --pictures.")
     if task == "flow":
         if clips is not None:
             raise UsageError(f"{model} estimates flow, and clips have no true flow: leave out --clips {clips}.")
         evaluate_flow(model, weights, photos, device, quiet)
         return
-    if clips is None:
-        raise UsageError("Give the clips to measure on: --clips DIR.")
     if photos is not None:
         raise UsageError(f"{model} is measured on clips: leave out --photos.")
+    if task == "predict":
+        evaluate_ahead(model, weights, clips, long_side, windows, device, quiet, samples, pictures)
+        return
+    if clips is None:
+        raise UsageError("Give the clips to measure on: --clips DIR.")
 
     from midframe.bench.clips import ValidationClips
     from midframe.models.load import load
@@ -254,6 +274,80 @@ def evaluate_flow(model: str, weights: str | None, photos: Path | None, device: 
         for number, (name, estimator) in enumerate(estimators.items()):
             count(number, len(estimators))
             rows.append((name, scenes.score(estimator, device)))
+    typer.echo(format_table(rows))
+
+
+def evaluate_ahead(
+    model: str,
+    weights: str | None,
+    clips: Path | None,
+    long_side: int | None,
+    windows: int | None,
+    device: str,
+    quiet: bool,
+    samples: int | None = None,
+    pictures: int | None = None,
+) -> None:
+    """Print the figures of a predictor, beside those of the last frame repeated: on clips, or, if it predicts grey
+    pictures, on Moving MNIST of the test digits. Of one that tells probabilities, what a frame costs; of one that draws
+    futures of one frame, where Shapes go in them."""
+    import torch
+
+    from midframe.bench import ahead
+    from midframe.data.mnist import read_mnist
+    from midframe.data.moving_mnist import MovingMNIST
+    from midframe.models.catalogue import resolve
+    from midframe.models.load import load
+    from midframe.models.visual_dynamics import VisualDynamics
+
+    judged: Any = load(model, device, weights=weights, task="predict")
+    contract = judged.contract
+    if isinstance(judged, VisualDynamics) and clips is None:
+        evaluate_futures(model, judged, pictures or 100, samples or 100, device, quiet)
+        return
+    if samples is not None or pictures is not None:
+        raise UsageError(f"{model} is measured frame by frame: leave out --samples and --pictures.")
+    if contract.channels == 1:
+        if clips is not None:
+            raise UsageError(
+                f"{model} predicts grey pictures and is measured on Moving MNIST: leave out --clips {clips}."
+            )
+        assert contract.inputs is not None
+        count = windows or DIGIT_CLIPS
+        source = MovingMNIST(read_mnist("test")[0], inputs=len(contract.inputs), targets=contract.covers[1])
+        sizes = [min(10, count - first) for first in range(0, count, 10)]
+        batches: Iterable[Batch] = (
+            source.sample(torch.Generator().manual_seed(ahead.SEED + k), n) for k, n in enumerate(sizes)
+        )
+        what = f"{count:,} clips of Moving MNIST, digits of the test set"
+        if unit := resolve(model)[0].unit:
+            with counting("measuring", quiet=quiet) as tell:
+                cost, least = ahead.score_nats(judged, batches, device, on_progress=lambda done: tell(done, count))
+            typer.echo(f"{cost:.2f} {unit}, told the true frames before it; the least is {least:.2f}\n{what}")
+            return
+        what += "; errors are sums over a frame"
+    else:
+        if clips is None:
+            raise UsageError("Give the clips to measure on: --clips DIR.")
+        found = list(ahead.cut_ahead(clips, contract, long_side, windows))
+        batches, count = found, len(found)
+        what = f"{count} windows of {clips}"
+    with counting("measuring", quiet=quiet) as tell:
+        own, held = ahead.score_ahead(
+            judged, batches, device, sums=contract.channels == 1, on_progress=lambda done: tell(done, count)
+        )
+    typer.echo(ahead.format_ahead(model, own, held))
+    typer.echo(what)
+
+
+def evaluate_futures(model: str, judged: Any, pictures: int, samples: int, device: str, quiet: bool) -> None:
+    """Print how far the motion of Shapes in sampled futures is from the true one."""
+    from midframe.bench.futures import Futures, format_table
+
+    futures = Futures(judged.size, pictures=pictures, samples=samples)
+    rows = [("truth", futures.score_truth()), ("still", futures.score_still())]
+    with counting("measuring", quiet=quiet) as tell:
+        rows.append((model, futures.score(judged, device, on_progress=tell)))
     typer.echo(format_table(rows))
 
 

@@ -81,7 +81,9 @@ class Footage:
         draw = self.augment.draw(generator, entry.height, entry.width)
         inputs, times = shape.inputs, tuple(map(shape.time, shape.inputs))
         target_times = tuple(map(shape.time, targets))
-        if draw.reversed:
+        if draw.reversed and shape.is_ahead:
+            inputs, targets = (tuple(shape.length - 1 - offset for offset in row) for row in (inputs, targets))
+        elif draw.reversed:
             inputs, targets = inputs[::-1], targets[::-1]
             times, target_times = (tuple(1 - t for t in reversed(row)) for row in (times, target_times))
         frames = tuple(start + offset for offset in (*inputs, *targets))

@@ -7,6 +7,7 @@ was left out, or where a variable frame rate changes, the steps differ and the w
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,8 @@ LEAST, MOST = 0.5, 24.0  # pixels of motion below and above which more or less m
 class Shape:
     """Frames of a window by their offsets from its first: read `inputs`, give `choose` of `targets` (None: all).
 
-    Times: the two inputs around the targets are 0 and 1. `share` is how often this shape is drawn among others.
+    Times: the two inputs around the targets are 0 and 1; where all targets come after the inputs (`ahead`), the last
+    input is 0 and the first target 1. `share` is how often this shape is drawn among others.
     """
 
     inputs: tuple[int, ...]
@@ -35,14 +37,24 @@ class Shape:
         if len(set(offsets)) != len(offsets) or not self.targets or len(self.inputs) < 2 or offsets[0] != 0:
             raise UsageError(f"a window of inputs {self.inputs} and targets {self.targets} cannot be meant.")
         left, right = self.gap
-        if not all(left < target < right for target in self.targets) or list(self.inputs) != sorted(self.inputs):
+        if self.is_ahead and len({after - before for before, after in pairwise(offsets)}) > 1:
+            raise UsageError(f"the targets {self.targets} must follow the inputs {self.inputs} at their distance.")
+        inside = self.is_ahead or all(left < target < right for target in self.targets)
+        if not inside or list(self.inputs) != sorted(self.inputs):
             raise UsageError(f"the targets {self.targets} must lie in one gap of the inputs {self.inputs}.")
         if self.choose is not None and not 1 <= self.choose <= len(self.targets):
             raise UsageError(f"{self.choose} of {len(self.targets)} targets cannot be chosen.")
 
     @property
+    def is_ahead(self) -> bool:
+        """The targets come after all inputs: they are to be predicted."""
+        return min(self.targets) > max(self.inputs)
+
+    @property
     def gap(self) -> tuple[int, int]:
-        """Offsets of the inputs around the targets."""
+        """Offsets of the times 0 and 1: the inputs around the targets, or the last input and the first target."""
+        if self.is_ahead:
+            return max(self.inputs), min(self.targets)
         below = [offset for offset in self.inputs if offset < self.targets[0]]
         above = [offset for offset in self.inputs if offset > self.targets[0]]
         if not below or not above:
@@ -104,6 +116,15 @@ def spaced(
 def between(frames: int, *, choose: int | None = 1, share: float = 1.0) -> Shape:
     """Two ends `frames` apart and every frame between as truth, of which `choose` are drawn (None: all of them)."""
     return spaced(2, factor=frames, choose=choose, share=share)
+
+
+def ahead(inputs: int, targets: int, *, stride: int = 1, share: float = 1.0) -> Shape:
+    """What predictors read and must give: `inputs` frames at …, −1, 0 and the `targets` after them, at 1, 2, …, all
+    `stride` frames apart."""
+    if inputs < 2 or min(targets, stride) < 1:
+        raise UsageError(f"ahead({inputs}, {targets}, stride={stride}): at least 2 inputs, 1 target and a stride of 1.")
+    row = tuple(range(0, (inputs + targets) * stride, stride))
+    return Shape(row[:inputs], row[inputs:], share=share)
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ def run(job: InterpolateJob, on_event: Listener | None = None) -> Result:
         cut_times = tuple(plan.timeline.pts(gap + 1) for gap in cuts if gap + 1 < len(plan.timeline))
         if job.write_cut_list:
             write_cut_list(job.write_cut_list, cut_times)
-        _publish(made, output, job)
+        publish(made, output, job)
         journal.remove()
     copied, rendered, held = (
         sum(getattr(record, name) for record in records.values()) for name in ("copied", "rendered", "held")
@@ -281,7 +281,7 @@ def _verify(setup: Setup, made: Path, job: InterpolateJob, container: str, tell:
     return report.audio_offset
 
 
-def _publish(made: Path, target: Path, job: InterpolateJob) -> None:
+def publish(made: Path, target: Path, job: InterpolateJob) -> None:
     """Give the finished work its name, in one step; for stdout, send it there."""
     try:
         if job.output == "-":

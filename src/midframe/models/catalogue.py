@@ -21,8 +21,10 @@ LEAST_EFFORT = 0.1
 
 Task = Literal["interpolate", "predict", "superresolve", "propagate", "flow", "generate"]
 # What systems do that are no Synthesizer, by their task.
-NO_FRAMES: Mapping[Task, str] = MappingProxyType(
+DOES: Mapping[Task, str] = MappingProxyType(
     {
+        "interpolate": "makes frames between frames, not after the last one",
+        "predict": "makes frames after the last one, not between frames",
         "flow": "estimates flow and makes no frames",
         "generate": "makes pictures of its own (`midframe sample`), no frames of a film",
     }
@@ -1013,6 +1015,139 @@ SYSTEMS: tuple[System, ...] = (
         unit="nats a frame",
     ),
     System(
+        "extrapolate",
+        "midframe.models.extrapolate:Extrapolate",
+        task="predict",
+        year=None,
+        paper="none: the baseline of prediction, all goes on as it went; flow by dense inverse search",
+        variants={"base": {}, "tiny": {"horizon": 4}},
+        times="whole",
+    ),
+    System(
+        "convlstm",
+        "midframe.models.convlstm:ConvLSTM",
+        task="predict",
+        year=2015,
+        paper="Convolutional LSTM Network, NeurIPS 2015, arXiv 1506.04214; as in OpenSTL, NeurIPS 2023",
+        variants={
+            "base": {},
+            "large": {"widths": (192, 192, 192, 192)},
+            "tiny": {"widths": (8, 8), "kernel": 3, "inputs": 3, "horizon": 4, "sampling": 20},
+        },
+        params=11_675_648,
+        weights="none",
+        times="whole",
+    ),
+    System(
+        "convlstm-s",
+        "midframe.models.convlstm:ConvLSTM",
+        task="predict",
+        year=2015,
+        paper="Convolutional LSTM Network, NeurIPS 2015, arXiv 1506.04214; a size of ours that a CPU can train",
+        variants={
+            "base": {"widths": (48, 48), "kernel": 3, "sampling": 1000},
+            "tiny": {"widths": (8, 8), "kernel": 3, "inputs": 3, "horizon": 4, "sampling": 20},
+        },
+        params=277_248,
+        weights="none",
+        page="convlstm",
+        times="whole",
+    ),
+    System(
+        "simvp",
+        "midframe.models.simvp:SimVP",
+        task="predict",
+        year=2022,
+        paper="SimVP: Simpler yet Better Video Prediction, CVPR 2022, arXiv 2206.05099; with gSTA, arXiv 2211.12509",
+        variants={
+            "base": {},
+            "convmixer": {"kind": "convmixer"},
+            "colour": {"channels": 3, "frames": 4},  # for real clips
+            "tiny": {"frames": 3, "width": 4, "hidden": 16, "blocks": 2},
+        },
+        params=46_769_665,
+        weights="none",
+        times="whole",
+    ),
+    System(
+        "simvp-s",
+        "midframe.models.simvp:SimVP",
+        task="predict",
+        year=2022,
+        paper="SimVP, CVPR 2022, arXiv 2206.05099; with gSTA, arXiv 2211.12509; a size of ours that a CPU can train",
+        variants={
+            "base": {"width": 16, "hidden": 128, "blocks": 4},
+            "convmixer": {"width": 16, "hidden": 128, "blocks": 4, "kind": "convmixer"},
+            "colour": {"channels": 3, "frames": 4, "width": 16, "hidden": 128, "blocks": 4},  # for real clips
+            "tiny": {"channels": 3, "frames": 3, "width": 4, "hidden": 16, "blocks": 2, "kind": "convmixer"},
+        },
+        params=1_662_081,
+        weights="none",
+        page="simvp",
+        times="whole",
+    ),
+    System(
+        "st-autoencoder",
+        "midframe.models.st_autoencoder:STAutoencoder",
+        task="predict",
+        year=2016,
+        paper="Spatio-temporal video autoencoder with differentiable memory, ICLR 2016 workshop, arXiv 1511.06309",
+        variants={
+            "base": {},
+            "ahead": {"inputs": 10, "horizon": 10},  # ten frames more, each from the one it made before
+            "colour": {"channels": 3, "inputs": 4, "horizon": 4},  # for real clips
+            "tiny": {"features": 4, "memory": 8, "kernel": 3, "flow_kernel": 5, "inputs": 3, "horizon": 4},
+        },
+        params=1_035_065,
+        weights="none",
+        page="st_autoencoder",
+        times="whole",
+    ),
+    System(
+        "st-autoencoder-s",
+        "midframe.models.st_autoencoder:STAutoencoder",
+        task="predict",
+        year=2016,
+        paper="Spatio-temporal video autoencoder, ICLR 2016 workshop, arXiv 1511.06309; a size of ours for a CPU",
+        variants={
+            "base": {
+                "features": 8,
+                "memory": 24,
+                "kernel": 5,
+                "flow_kernel": 9,
+                "inputs": 10,
+                "horizon": 10,
+                "loss": "bce",
+                "every": True,
+            },
+            "colour": {
+                "channels": 3,
+                "features": 24,
+                "memory": 24,
+                "kernel": 5,
+                "flow_kernel": 9,
+                "inputs": 4,
+                "horizon": 4,
+                "every": True,
+            },
+            "tiny": {
+                "channels": 3,
+                "features": 4,
+                "memory": 8,
+                "kernel": 3,
+                "flow_kernel": 5,
+                "inputs": 3,
+                "horizon": 4,
+                "loss": "bce",
+                "every": True,
+            },
+        },
+        params=81_521,
+        weights="none",
+        page="st_autoencoder",
+        times="whole",
+    ),
+    System(
         "vae",
         "midframe.models.vae:VAE",
         task="generate",
@@ -1106,13 +1241,12 @@ def find(name: str) -> System:
     return resolve(name)[0]
 
 
-def check_frames(row: System) -> None:
-    """Raises UsageError if the system makes no frames of a film."""
-    if row.task in NO_FRAMES:
-        there = [other.name for other in systems() if other.task == "interpolate"]
-        raise UsageError(
-            f"{row.name} {NO_FRAMES[row.task]}. {', '.join(there[:5])} and others interpolate: see `midframe models`."
-        )
+def check_frames(row: System, task: Literal["interpolate", "predict"] = "interpolate") -> None:
+    """Raises UsageError if the system does not make frames of this kind."""
+    if row.task != task:
+        there = [other.name for other in systems() if other.task == task]
+        what = DOES.get(row.task, "does something else")
+        raise UsageError(f"{row.name} {what}. {', '.join(there[:5])} and others {task}: see `midframe models`.")
 
 
 def check_effort(row: System, effort: float | None) -> None:

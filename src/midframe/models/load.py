@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ def load(
     *,
     weights: str | PathLike[str] | None = None,
     effort: float | None = None,
+    task: Literal["interpolate", "predict"] = "interpolate",
 ) -> Synthesizer:
     """The system that `name` means, ready to `prepare` and `render`.
 
@@ -32,11 +33,12 @@ def load(
     weights  name of a weights card or path of a .safetensors file; None takes the user's own NAME.safetensors in the
              weights folder if there is one for a system without its authors' weights, else the variant's card
     effort   0.1 to 1, for a system that can do less than all of its work; None: as it was trained
+    task     what it is wanted for: "interpolate", frames between frames, or "predict", frames after the last one
 
-    Raises UsageError for an unknown name or device, for a system that makes no frames and for an effort that it cannot
-    take, ModelError if weights are missing or do not fit.
+    Raises UsageError for an unknown name or device, for a system of another task and for an effort that it cannot take,
+    ModelError if weights are missing or do not fit.
     """
-    check_frames(resolve(name)[0])
+    check_frames(resolve(name)[0], task)
     model: Synthesizer = _load(name, device, weights, effort)
     return model
 

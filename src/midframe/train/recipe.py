@@ -12,14 +12,15 @@ from midframe.errors import InputError, UsageError
 class DataRecipe:
     """What a batch is made of.
 
-    made       "mnist", "shapes": samples of a data set that comes along or is made up, in place of footage; nothing
-               else here but batch, binarise and, of shapes, crop has a meaning then. "": footage, or moving photographs
+    made       "mnist", "moving-mnist", "shapes": samples of a data set that comes along or is made up, in place of
+               footage; nothing else here but batch, binarise and, of shapes, crop has a meaning then. "": footage, or
+               moving photographs
     binarise   with "mnist": each pixel is black or white, drawn anew each time, with its grey value as probability
     crop       height and width of a sample, pixels
     batch      samples a step, over all processes
     inputs     frames read: 2, or 4 or 6 with as many on each side of the gap
     gaps       distances in frames of the two around the target; one target, drawn from those between, so 2 is the
-               frame in the middle
+               frame in the middle. Of a system that predicts: of each frame from the next, 1 takes every frame
     shares     how often each of the gaps is drawn, in proportion
     scales     enlargements to draw from; 0.5 reads a region of twice the size
     power      windows are drawn with a weight of motion^power; 0: all alike
@@ -169,7 +170,7 @@ def _plain(value: Any, like: Any, where: str) -> Any:
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text in quotes"}
 
 
-MADE = ("mnist", "shapes")  # what [data] made may be; `sources.open_made` makes them
+MADE = ("mnist", "moving-mnist", "shapes")  # what [data] made may be; `sources.open_made` makes them
 WITH_MADE = ("made", "binarise", "batch")  # the only keys of [data] that say something about made samples
 
 
@@ -185,7 +186,7 @@ def _check(recipe: Recipe, path: Path) -> None:
         "[data] crop must be at least 32": data.crop < 32,
         "[data] batch must be at least 1": data.batch < 1,
         "[data] inputs must be 2, 4 or 6": data.inputs not in (2, 4, 6),
-        "[data] gaps are numbers of 2 or more": not data.gaps or min(data.gaps) < 2,
+        "[data] gaps are numbers of 1 or more": not data.gaps or min(data.gaps) < 1,
         "[data] shares are positive, one for each of gaps": len(data.shares) != len(data.gaps) or min(data.shares) <= 0,
         "[data] scales are positive": not data.scales or min(data.scales) <= 0,
         "[data] brightness lies between 0 and 1, without 1": not 0 <= data.brightness < 1,

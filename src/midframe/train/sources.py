@@ -11,13 +11,14 @@ from midframe.data.augment import Augment
 from midframe.data.distance import Distances, References
 from midframe.data.footage import Footage
 from midframe.data.mnist import Digits, read_mnist
+from midframe.data.moving_mnist import MovingMNIST
 from midframe.data.shapes import Shapes
 from midframe.data.source import Mixture, Source
 from midframe.data.store import open_store
 from midframe.data.synthetic import Style, Synthetic
 from midframe.data.taught import Taught
 from midframe.data.textures import find_photos, make_textures
-from midframe.data.windows import spaced
+from midframe.data.windows import ahead, spaced
 from midframe.errors import UsageError
 from midframe.models.catalogue import resolve
 from midframe.train.recipe import MADE, Recipe
@@ -35,7 +36,8 @@ def open_source(
     device: torch.device | str = "cpu",
     tell: Callable[[str], None] = lambda text: None,
 ) -> Source:
-    """The batches that `recipe` asks for, for a system of this contract. One target a sample. Made data: `open_made`.
+    """The batches that `recipe` asks for, for a system of this contract. One target a sample, or as many as a system
+    that predicts looks ahead. Made data: `open_made`.
 
     contract  None for a system that does not read frames of a film
     store   packed footage (`midframe data pack`); a recipe of nothing but synthetic motion takes none
@@ -63,8 +65,11 @@ def open_source(
         raise UsageError(f"{recipe.name} has [data] synthetic = 0 and takes no photographs: leave out --photos.")
     parts: list[tuple[Source, float]] = []
     if store is not None:
+        predicts = resolve(recipe.system)[0].task == "predict"
         shapes = [
-            spaced(data.inputs, factor=gap, choose=targets, share=share, times=contract.times)
+            ahead(data.inputs, contract.covers[1], stride=gap, share=share)
+            if predicts
+            else spaced(data.inputs, factor=gap, choose=targets, share=share, times=contract.times)
             for gap, share in zip(data.gaps, data.shares, strict=True)
         ]
         augment = Augment((data.crop, data.crop), brightness=data.brightness, scales=data.scales)
@@ -91,17 +96,35 @@ def open_source(
 
 
 def open_made(
-    recipe: Recipe, part: Literal["train", "valid", "test"] = "train", device: torch.device | str = "cpu"
+    recipe: Recipe,
+    part: Literal["train", "valid", "test"] = "train",
+    device: torch.device | str = "cpu",
+    *,
+    contract: Contract | None = None,
 ) -> Source:
     """The batches of a recipe with [data] made. The parts have no sample in common: "valid" is for choosing weights
     while training goes on, "test" for figures that are told.
 
-    Raises UsageError for a recipe without made data, InputError if the data is not here.
+    contract  of the system, if it reads frames of a film: Moving MNIST gives as many as it reads, and as many after
+              them as it looks ahead
+
+    Raises UsageError for a recipe without made data and for data that the system cannot read, InputError if the data is
+    not here.
     """
     data = recipe.data
+    if data.made == "moving-mnist":
+        if contract is None or contract.inputs is None or contract.inputs[-1] != 0 or contract.channels != 1:
+            raise UsageError(
+                f"{recipe.name}: {recipe.system} does not predict grey pictures, which is what Moving MNIST is for."
+            )
+        return MovingMNIST(read_mnist(part)[0], inputs=len(contract.inputs), targets=contract.covers[1])
     if data.made == "mnist":
         return Digits(*read_mnist(part), binarise=data.binarise, device=device)
     if data.made == "shapes":
+        if contract is None or contract.inputs != (0,) or contract.channels != 3:
+            raise UsageError(
+                f"{recipe.name}: {recipe.system} does not look ahead from one frame of colour, as Shapes ask."
+            )
         return Shapes(data.crop, device=device)  # parts differ by their seeds: no two draw the same pictures
     raise UsageError(f"{recipe.name} has no [data] made; there are: {', '.join(MADE)}.")
 
@@ -109,6 +132,19 @@ def open_made(
 def check_fit(recipe: Recipe, contract: Contract) -> None:
     """Raises UsageError for samples that a system of this contract cannot learn from."""
     data = recipe.data
+    predicts = resolve(recipe.system)[0].task == "predict"
+    if predicts and (data.synthetic or data.flow or data.distance):
+        raise UsageError(
+            f"{recipe.name}: {recipe.system} predicts, which is learnt from footage or made data alone: leave out "
+            "[data] synthetic, flow and distance."
+        )
+    if not predicts and min(data.gaps) < 2:
+        raise UsageError(f"{recipe.name}: nothing lies between frames of a gap of 1; [data] gaps are 2 or more.")
+    if predicts and contract.channels != 3:
+        raise UsageError(
+            f"{recipe.name}: {recipe.system} predicts grey pictures, and footage has colour: take a variant of colour, "
+            'or [data] made = "moving-mnist".'
+        )
     if contract.inputs is not None and len(contract.inputs) != data.inputs:
         raise UsageError(
             f"{recipe.name}: {recipe.system} reads {len(contract.inputs)} frames, [data] inputs is {data.inputs}."
@@ -121,7 +157,11 @@ def check_fit(recipe: Recipe, contract: Contract) -> None:
     able = contract.times
     if data.reference and able is not None:
         raise UsageError(f"{recipe.name}: {recipe.system} renders one time only: leave [data] reference away.")
-    if able is not None and (gap := next((gap for gap in data.gaps if not _times(gap) & set(able)), None)):
+    if (
+        not predicts
+        and able is not None
+        and (gap := next((gap for gap in data.gaps if not _times(gap) & set(able)), None))
+    ):
         there = ", ".join(map(str, able))
         raise UsageError(
             f"{recipe.name}: {recipe.system} renders t = {there} only, where no frame lies in a gap of {gap}; "
