@@ -127,6 +127,12 @@ def test_the_divergence_is_summed_over_steps_and_numbers(net):
     assert torch.allclose(divergence, torch.full((2,), 0.5 * net.steps * net.latent))
 
 
+def test_forget_gates_begin_open(net):
+    for cell in (net.encoder, net.decoder):
+        i, f, g, o = cell.bias_ih.chunk(4)
+        assert bool((f == 1).all()) and not bool(torch.cat([i, g, o, cell.bias_hh]).any())
+
+
 def test_the_canvas_adds_up(net):
     pictures = blobs(2)
     canvases = [step.canvas for step in net._follow(pictures, torch.Generator().manual_seed(0))]

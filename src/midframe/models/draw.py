@@ -32,9 +32,11 @@ are five numbers found from h_dec, so it can take in the whole picture coarsely 
 Pixels are counted from 1, as in the paper: the middle of a picture W wide is at (W + 1) / 2.
 
 Where we differ: c₀ and the first states are zeros, where the paper learns them. LSTM cells are PyTorch's: two biases,
-no peepholes. ln of distance, of width² and of gain are held within ± 8, so that no filter overflows. The divergence is
-the whole one; a common implementation leaves ½ T (d − 1) of it out, and its figures with it. Unsure: whether the
-paper's network without attention had the same hidden size; here it has.
+no peepholes. First weights, of which the paper says nothing, are those of Glorot and Bengio, and forget gates begin
+open, so that what is told at a step is heard at the later ones. ln of distance, of width² and of gain are held within
+± 8, so that no filter overflows. The divergence is the whole one; a common implementation leaves ½ T (d − 1) of it
+out, and its figures with it. Unsure: whether the paper's network without attention had the same hidden size; here it
+has.
 """
 
 from collections.abc import Iterator
@@ -146,6 +148,7 @@ class DRAW(nn.Module):
             self.read_window = nn.Linear(hidden, 5)
             self.write_window = nn.Linear(hidden, 5)
         self.patch = nn.Linear(hidden, write**2 if attention else pixels)
+        self._begin()
 
     def bound(
         self, pictures: Float[Tensor, "b 1 h w"], generator: torch.Generator | None = None
@@ -183,6 +186,16 @@ class DRAW(nn.Module):
         steps = list(self._imagine(count, generator))
         boxes = [step.box for step in steps if step.box is not None]
         return Film(torch.stack([step.canvas for step in steps]).sigmoid(), torch.stack(boxes) if boxes else None)
+
+    def _begin(self) -> None:
+        """First weights: those of Glorot and Bengio 2010, and LSTMs that remember (Jozefowicz et al. 2015)."""
+        for name, parameter in self.named_parameters():
+            if parameter.ndim == 2:
+                nn.init.xavier_uniform_(parameter)
+            else:
+                nn.init.zeros_(parameter)
+            if name.endswith("coder.bias_ih"):
+                nn.init.ones_(parameter[self.hidden : 2 * self.hidden].data)  # of the forget gate
 
     def _follow(self, pictures: Float[Tensor, "b 1 h w"], generator: torch.Generator | None) -> Iterator[Step]:
         """The steps of saying `pictures`. Raises ContractError for pictures of another size."""
