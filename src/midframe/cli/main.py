@@ -22,6 +22,10 @@ from midframe.cli.between import between
 from midframe.cli.check import EXAMPLES as check_examples
 from midframe.cli.check import JOB_OPTIONS as check_options
 from midframe.cli.check import check
+from midframe.cli.condense import CONDENSE_OPTIONS as condense_options
+from midframe.cli.condense import EXAMPLES as condense_examples
+from midframe.cli.condense import EXPAND_OPTIONS as expand_options
+from midframe.cli.condense import condense, expand
 from midframe.cli.data import data
 from midframe.cli.info import EXAMPLES as info_examples
 from midframe.cli.info import JOB_OPTIONS as info_options
@@ -93,6 +97,8 @@ def _options(
 
 app.command(epilog=EXAMPLES)(job_options(interpolate))
 app.command(epilog=between_examples)(between)
+app.command(epilog=condense_examples)(job_options(condense, condense_options))
+app.command(epilog=condense_examples)(job_options(expand, expand_options))
 app.command(epilog=info_examples)(job_options(info, info_options))
 app.command()(models)
 app.command(epilog=check_examples)(job_options(check, check_options))
