@@ -43,6 +43,11 @@ def load(
             f"{row.name} estimates flow and makes no frames. {', '.join(there[:5])} and others interpolate: see "
             "`midframe models`."
         )
+    if row.task == "fit":
+        raise UsageError(
+            f"{row.name} is fitted to one clip by `midframe fit`, and `midframe walk` shows it: it makes no frames of "
+            "another clip."
+        )
     model: Synthesizer = _load(name, device, weights, effort)
     return model
 
