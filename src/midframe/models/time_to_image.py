@@ -233,10 +233,11 @@ def save_fit(path: Path, model: TimeToImage, fit: Fit, *, bits: Literal[8, 16, 3
             tensors[f"{name}.codes"], tensors[f"{name}.low"], tensors[f"{name}.step"] = quantise(value)
         else:
             tensors[name] = value.float() if bits == 32 else value.half()
-    about = {**asdict(fit), "start": str(fit.start), "rate": str(fit.rate)}
+    about = {"format": FORMAT, **asdict(fit), "start": str(fit.start), "rate": str(fit.rate)}
     try:
         with replacing(path) as file:
-            file.write(safetensors.torch.save(tensors, {"format": FORMAT, "fit": json.dumps(about)}))
+            # one key, for the order of several is chance, and equal fits are to be equal files
+            file.write(safetensors.torch.save(tensors, {"midframe": json.dumps(about)}))
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror}).") from error
 
@@ -245,15 +246,16 @@ def load_fit(path: Path) -> tuple[TimeToImage, Fit]:
     """The network of a fitted clip, ready to be asked. Raises ModelError if the file is none, or is damaged."""
     try:
         with safetensors.safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
+            told = (file.metadata() or {}).get("midframe", "{}")
             names: list[str] = file.keys()
             tensors = {name: file.get_tensor(name) for name in names}
     except (safetensors.SafetensorError, OSError) as error:
         raise ModelError(f"{path} cannot be read as safetensors: {error}") from error
-    if metadata.get("format") != FORMAT:
+    if FORMAT not in told:
         raise ModelError(f"{path} is no clip that `midframe fit` wrote.")
     try:
-        about = json.loads(metadata["fit"])
+        about = json.loads(told)
+        about.pop("format")
         about |= {name: Fraction(about[name]) for name in ("start", "rate")}
         fit = Fit(**about)
         settings: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in fit.settings.items()}
