@@ -32,6 +32,12 @@ MISTAKES = [
     (["interpolate", "a.mp4", "--fps"], "'--fps' requires an argument"),
     (["check", "a.mp4", "--model", ","], "--model names none"),
     (["check", "a.mp4", "--frames", "2"], "at least 3"),
+    (["condense", "a.mp4", "--tolerance", "much"], "--tolerance much: give dB of PSNR, as in 38dB."),
+    (["condense", "a.mp4", "--tolerance", "200"], "from 1 to 100"),
+    (["condense", "a.mp4", "--longest", "1"], "--longest 1: give 2 to 1000 frames."),
+    (["condense", "-", "-o", "small.mkv"], "read several times"),
+    (["condense", "a.mp4", "-o", "small.mp4"], "a condensed film is .mkv"),
+    (["expand", "-", "-o", "full.mkv"], "read from a file"),
     (["info", "-"], "stdin can be read only once"),
     (["bench", "--triplets", "x", "--models", "dis,flwo"], "No model is called 'flwo'"),
     (["bench"], "Give --suite NAMES, --triplets DIR or --field"),
@@ -48,7 +54,7 @@ def test_a_mistake_is_answered_in_one_line_that_helps(midframe, arguments, messa
     assert message in err
 
 
-@pytest.mark.parametrize("command", ["interpolate", "info", "check"])
+@pytest.mark.parametrize("command", ["interpolate", "info", "check", "condense", "expand"])
 def test_a_missing_input_is_code_3(midframe, command, tmp_path):
     code, out, err = midframe(command, tmp_path / "nowhere.mp4")
     assert (code, out) == (3, "")

@@ -22,7 +22,13 @@ from midframe.cli.between import between
 from midframe.cli.check import EXAMPLES as check_examples
 from midframe.cli.check import JOB_OPTIONS as check_options
 from midframe.cli.check import check
+from midframe.cli.condense import CONDENSE_OPTIONS as condense_options
+from midframe.cli.condense import EXAMPLES as condense_examples
+from midframe.cli.condense import EXPAND_OPTIONS as expand_options
+from midframe.cli.condense import condense, expand
 from midframe.cli.data import data
+from midframe.cli.fit import EXAMPLES as fit_examples
+from midframe.cli.fit import fit
 from midframe.cli.info import EXAMPLES as info_examples
 from midframe.cli.info import JOB_OPTIONS as info_options
 from midframe.cli.info import info
@@ -39,6 +45,8 @@ from midframe.cli.train import evaluate, train
 from midframe.cli.verify import EXAMPLES as verify_examples
 from midframe.cli.verify import JOB_OPTIONS as verify_options
 from midframe.cli.verify import verify
+from midframe.cli.walk import EXAMPLES as walk_examples
+from midframe.cli.walk import walk
 from midframe.cli.weights import weights
 from midframe.errors import MemoryLimitError, MidframeError, OutputError
 
@@ -98,6 +106,10 @@ def _options(
 app.command(epilog=EXAMPLES)(job_options(interpolate))
 app.command(epilog=between_examples)(between)
 app.command(epilog=predict_examples)(predict)
+app.command(epilog=condense_examples)(job_options(condense, condense_options))
+app.command(epilog=condense_examples)(job_options(expand, expand_options))
+app.command(epilog=fit_examples)(fit)
+app.command(epilog=walk_examples)(walk)
 app.command(epilog=info_examples)(job_options(info, info_options))
 app.command()(models)
 app.command(epilog=check_examples)(job_options(check, check_options))

@@ -18,7 +18,14 @@ from typing import Any, Literal, Protocol, Self
 from midframe.engine import job
 
 ProgressMode = Literal["auto", "bar", "json", "none"]
-STAGES = {"render": "frames", "assemble": "putting together", "verify": "verifying", "spool": "reading stdin"}
+STAGES = {
+    "render": "frames",
+    "assemble": "putting together",
+    "verify": "verifying",
+    "spool": "reading stdin",
+    "select": "choosing frames",
+    "compare": "comparing with the source",
+}
 LINE_EVERY = 1.0  # seconds between progress lines of JSON
 
 
@@ -35,7 +42,7 @@ class Reporter(Protocol):
 
     def __call__(self, event: job.Event) -> None: ...
 
-    def finish(self, result: job.Result) -> None: ...
+    def finish(self, result: job.Result | job.Condensed) -> None: ...
 
 
 def make_reporter(mode: ProgressMode, *, quiet: bool, summary: Callable[[str], None]) -> Reporter:
@@ -70,7 +77,7 @@ class Plain:
         if isinstance(event, job.Note):
             self._say(f"note: {event.text}")
 
-    def finish(self, result: job.Result) -> None:
+    def finish(self, result: job.Result | job.Condensed) -> None:
         self._summary(format_result(result))
 
 
@@ -95,7 +102,7 @@ class Lines(Plain):
                 values[key] = round(values[key], 2)
         _print_line({"event": type(event).__name__.lower(), **values})
 
-    def finish(self, result: job.Result) -> None:
+    def finish(self, result: job.Result | job.Condensed) -> None:
         _print_line({"event": "result", **asdict(result)})
 
 
@@ -138,7 +145,7 @@ class Bar:
                 self._bar.update(self._task, total=event.frames, completed=event.done)
             case job.Progress():
                 speed = f"{event.fps:.1f} frames/s" if event.fps else ""
-                if event.eta is not None and event.stage == "render":
+                if event.eta is not None and event.stage in ("render", "select", "compare"):
                     speed += f", {format_seconds(event.eta)} left"
                 self._bar.update(
                     self._task,
@@ -150,7 +157,7 @@ class Bar:
             case job.Note():
                 self._say(f"note: {event.text}")
 
-    def finish(self, result: job.Result) -> None:
+    def finish(self, result: job.Result | job.Condensed) -> None:
         self._bar.stop()
         self._summary(format_result(result))
 
@@ -178,8 +185,10 @@ def counting(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def format_result(result: job.Result) -> str:
+def format_result(result: job.Result | job.Condensed) -> str:
     """What a finished job made, a few lines for people."""
+    if isinstance(result, job.Condensed):
+        return _format_condensed(result)
     speed = result.frames / result.seconds if result.seconds > 0 else 0.0
     held = f", {result.held} held" if result.held else ""
     cuts = f", {len(result.cuts)} cut{'s' * (len(result.cuts) != 1)}" if result.cuts else ""
@@ -194,6 +203,27 @@ def format_result(result: job.Result) -> str:
         lines.append(f"  sound     off by {offsets}")
     lines.append(f"  took      {format_seconds(result.seconds)} ({speed:.2f} frames/s)")
     return "\n".join(lines)
+
+
+def _format_condensed(result: job.Condensed) -> str:
+    share = f"{result.bytes / result.source_bytes:.0%} of the source"
+    made = result.frames - result.kept
+    worst = f", the worst of the {made} made again {result.worst_made:.2f}" if result.worst_made is not None else ""
+    if result.plain_bytes:
+        share += f", {result.bytes / result.plain_bytes:.0%} of all frames coded alike"
+    lines = [
+        str(result.output),
+        f"  frames    {result.kept} of {result.frames} kept, {made} made again at {result.tolerance:g} dB or more",
+        f"  size      {format_size(result.source_bytes)} → {format_size(result.bytes)} ({share})",
+        f"  PSNR      {result.psnr:.2f} dB in the mean, the worst kept {result.worst_kept:.2f}{worst}",
+        f"  took      {format_seconds(result.seconds)}",
+    ]
+    return "\n".join(lines)
+
+
+def format_size(count: int) -> str:
+    """Bytes as "312 kB" or "4.1 MB"."""
+    return f"{count / 1e3:.0f} kB" if count < 1e6 else f"{count / 1e6:.1f} MB"
 
 
 def format_rate(rate: Fraction) -> str:

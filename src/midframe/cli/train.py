@@ -97,6 +97,8 @@ def train(
     from midframe.train.sources import open_made, open_source
     from midframe.weights import load_state
 
+    if resolve(found.system)[0].task == "fit":
+        raise UsageError(f"{found.system} is fitted to one clip: `midframe fit CLIP` does it, without a recipe.")
     if threads is not None:
         torch.set_num_threads(threads)
     rank, place = _join(device)

@@ -15,6 +15,7 @@ VfrPolicy = Literal["keep", "constant"]
 CutPolicy = Literal["hold", "nearest", "blend", "ignore"]
 DuplicatePolicy = Literal["auto", "bridge", "keep"]
 AudioPolicy = Literal["auto", "keep", "stretch", "drop"]
+Stage = Literal["render", "assemble", "verify", "spool", "select", "compare"]
 
 
 def option(default: Any, help: str) -> Any:
@@ -122,7 +123,7 @@ class Progress:
     total: int
     fps: float
     eta: float | None
-    stage: Literal["render", "assemble", "verify", "spool"] = "render"
+    stage: Stage = "render"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,3 +153,31 @@ class Result:
     seconds: float
     notes: tuple[str, ...] = ()
     audio_offset: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Condensed:
+    """What `condense` made: `kept` of `frames` are in the file, the others are made again from them.
+
+    psnr        dB, mean over all frames as `expand` makes them, against the source; an equal frame counts as 100
+    worst_kept, worst_made   the lowest of the frames that are in the file, and of those that are made again (None: all
+                are in the file)
+    plain_bytes what all frames take, coded alike; None for images
+    rounds      times that the file was written and compared
+    """
+
+    output: Path
+    frames: int
+    kept: int
+    bytes: int
+    source_bytes: int
+    plain_bytes: int | None
+    tolerance: float
+    psnr: float
+    worst_kept: float
+    worst_made: float | None
+    cuts: tuple[Fraction, ...]
+    duration: Fraction
+    rounds: int
+    seconds: float
+    notes: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ same frames whoever renders it and wherever rendering began.
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +20,7 @@ import av
 import numpy as np
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -259,7 +260,7 @@ class Pipeline:
 
     def __init__(self, setup: Setup, model: Synthesizer) -> None:
         self._setup = setup
-        self._model = fit(model, setup)
+        self._model = fit(model, setup.job, setup.info, setup.plan)
         self._contract: Contract = self._model.contract
         assert self._contract.inputs is not None
         # frames beside the pair; across bridged repeats each is as far away as the pair is wide
@@ -310,6 +311,14 @@ class Pipeline:
         return record
 
     def _render(self, segment: Segment, writer: WriteBehind, tally: Tally, on_frame: Callable[[], None]) -> None:
+        plan = self._setup.plan
+        for n, picture in self.pictures(segment, tally):
+            stamp = plan.stamp(n)
+            writer.write(picture, stamp, plan.stamp(n + 1) - stamp)
+            on_frame()
+
+    def pictures(self, segment: Segment, tally: Tally) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Every slot of `segment` with its picture, in order; `tally` counts how they came about."""
         plan, policy = self._setup.plan, self._setup.job.cuts
         margin = CONTEXT + MAX_RUN + self._reach
         for i in range(segment.start, segment.stop):
@@ -327,9 +336,7 @@ class Pipeline:
                     tally.copied += 1
                 else:
                     tally.held += 1
-                stamp = plan.stamp(n)
-                writer.write(picture, stamp, plan.stamp(n + 1) - stamp)
-                on_frame()
+                yield n, picture
             self._masks = {pair: mask for pair, mask in self._masks.items() if pair[1] > i}
 
     def _picture(self, action: Action) -> av.VideoFrame:
@@ -355,26 +362,12 @@ class Pipeline:
         if self._state is None or self._state[0] != pair:
             self._state = None  # let the old state go before the new one is made
             self._state = (pair, self._prepare(action))
-        height, width = self._rgb(action.left).shape[-2:]
-        t = action.t
-        if self._contract.times is not None:  # a bisected model knows only some times: the nearest will do
-            t = min(self._contract.times, key=lambda known: abs(known - t))
-        made = self._model.render(self._state[1], float(t))[..., :height, :width]
-        if made.shape[0] == 1:
-            return made[0]
-        colour, alpha = made[0], made[1].mean(0, keepdim=True).clamp(0, 1)
-        return torch.cat((colour / alpha.clamp(min=1 / 255), alpha))
+        return render_at(self._model, self._state[1], action.t, self._rgb(action.left).shape[-2:])
 
     def _prepare(self, action: Render) -> State:
         assert self._contract.inputs is not None
         taps = choose_taps(self._setup.plan, action, self._contract.inputs, self._marks.is_cut)
-        frames = torch.stack([self._rgb(k) for k in taps])
-        if frames.shape[1] == 4:
-            alpha = frames[:, 3:]
-            batch = torch.stack((frames[:, :3] * alpha, alpha.expand(-1, 3, -1, -1)))
-        else:
-            batch = frames[None]
-        return self._model.prepare(_pad(batch, self._contract))
+        return prepare_window(self._model, torch.stack([self._rgb(k) for k in taps]))
 
     def _mask(self, left: int, right: int) -> NDArray[np.bool_] | None:
         if (left, right) not in self._masks:
@@ -412,22 +405,42 @@ class Pipeline:
         return held.rgb
 
 
-def fit(model: Synthesizer, setup: Setup) -> Synthesizer:
+def prepare_window(model: Synthesizer, frames: Float[Tensor, "n c h w"]) -> State:
+    """A model's state for a window of source frames, RGB or RGB and alpha, of any size."""
+    if frames.shape[1] == 4:
+        alpha = frames[:, 3:]
+        batch = torch.stack((frames[:, :3] * alpha, alpha.expand(-1, 3, -1, -1)))
+    else:
+        batch = frames[None]
+    return model.prepare(_pad(batch, model.contract))
+
+
+def render_at(model: Synthesizer, state: State, t: Fraction, size: Sequence[int]) -> Float[Tensor, "c h w"]:
+    """The frame at `t` from a state of `prepare_window`, of the height and width that its frames had."""
+    known = model.contract.times
+    if known is not None:  # a bisected model knows only some times: the nearest will do
+        t = min(known, key=lambda one: abs(one - t))
+    made = model.render(state, float(t))[..., : size[0], : size[1]]
+    if made.shape[0] == 1:
+        return made[0]
+    colour, alpha = made[0], made[1].mean(0, keepdim=True).clamp(0, 1)
+    return torch.cat((colour / alpha.clamp(min=1 / 255), alpha))
+
+
+def fit(model: Synthesizer, job: InterpolateJob, info: VideoInfo, plan: Plan) -> Synthesizer:
     """Wrap `model` so that it can answer what this job asks: any t, any frame size.
 
     Raises ContractError if it cannot (a model that needs a whole shot), MemoryLimitError if a frame is too large.
     """
     contract = model.contract
     if contract.inputs is None:
-        raise ContractError(
-            f"{setup.job.model} needs a whole shot at once; it cannot interpolate a film frame by frame."
-        )
-    if contract.times is not None and not _asks_only(setup.plan, contract.times):
+        raise ContractError(f"{job.model} needs a whole shot at once; it cannot interpolate a film frame by frame.")
+    if contract.times is not None and not _asks_only(plan, contract.times):
         model = Bisected(model, depth=BISECTION_DEPTH)
-    tile = setup.job.tile
-    pixels = setup.info.width * setup.info.height
+    tile = job.tile
+    pixels = info.width * info.height
     if pixels > 1 << 28:
-        raise MemoryLimitError(f"{setup.info.path}: frames of {setup.info.width}x{setup.info.height} are too large.")
+        raise MemoryLimitError(f"{info.path}: frames of {info.width}x{info.height} are too large.")
     if tile or pixels > TILE_ABOVE:
         side = tile or TILE
         model = Tiled(model, tile=side, overlap=min(TILE_OVERLAP, side // 4))
@@ -435,7 +448,7 @@ def fit(model: Synthesizer, setup: Setup) -> Synthesizer:
 
 
 def _asks_only(plan: Plan, times: tuple[Fraction, ...]) -> bool:
-    if plan.rate is not None:
+    if plan.rate is not None or plan.grid is not None:
         return False
     assert plan.step is not None
     return plan.step.numerator == 1 and all(

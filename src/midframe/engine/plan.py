@@ -11,13 +11,16 @@ Slots. With N kept source frames, the first at time s, the last shown until e:
   --fps f           time(n) = s + n/f, constant. Count: ceil((e−s)·f), or floor((last−s)·f)+1 with --end drop.
   --slow m          as --factor m, with the time axis stretched by m; with --fps f the grid lies on the stretched axis.
 
+  a Grid            slots at given places and times, for what none of these says: some frames of a film (condense), or
+                    what lay between them (expand).
+
 A slot whose position is a whole number is that source frame. What follows the last source frame is a repeat of it
 (hold), nothing (drop) or the way back to the first frame (loop). All arithmetic is rational: there is no drift.
 """
 
 import math
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -66,10 +69,27 @@ Action = Copy | Render | Mix
 
 
 @dataclass(frozen=True, slots=True)
+class Grid:
+    """Slots at given places: slot n is shown at `times[n]` and lies at `positions[n]` on the source's index axis.
+
+    positions  strictly rising, from 0 to the last source frame
+    times      output seconds, strictly rising; the last slot is shown until `finish`
+    rate       the constant rate of `times`, or None
+    origin     source time that is output time zero, for sound and the other streams
+    """
+
+    positions: tuple[Fraction, ...]
+    times: tuple[Fraction, ...]
+    finish: Fraction
+    rate: Fraction | None = None
+    origin: Fraction = Fraction(0)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """All slots of a job, computed on demand. `first` and `stop` bound the kept source frames.
 
-    Exactly one of `step` (source positions per slot) and `rate` (slots per output second) rules the grid.
+    Exactly one of `step` (source positions per slot), `rate` (slots per output second) and `grid` rules the slots.
     Source time `origin` becomes `out_start`: output time = out_start + stretch·(time − origin).
     """
 
@@ -85,9 +105,12 @@ class Plan:
     end: EndPolicy
     time_base: Fraction
     count: int
+    grid: Grid | None = None
 
     def time(self, n: int) -> Fraction:
         """Output time of slot `n` in seconds, exact."""
+        if self.grid is not None:
+            return self.grid.times[n]
         if self.rate is not None:
             return self._to_output(self.timeline.pts(self.first)) + Fraction(n) / self.rate
         position = self.position(n)
@@ -97,6 +120,8 @@ class Plan:
 
     def position(self, n: int) -> Fraction:
         """Where slot `n` lies on the source's index axis, `first` ≤ position < `stop`."""
+        if self.grid is not None:
+            return self.grid.positions[n]
         if self.step is not None:
             return self.first + n * self.step
         assert self.rate is not None
@@ -114,6 +139,8 @@ class Plan:
     @property
     def finish(self) -> Fraction:
         """Output time at which the last slot stops being shown."""
+        if self.grid is not None:
+            return self.grid.finish
         if self.rate is not None:
             return self._to_output(self.timeline.pts(self.first)) + Fraction(self.count) / self.rate
         if self.end == "drop":
@@ -130,6 +157,8 @@ class Plan:
         """Number of the first slot at or after source frame `i`; `count` for `i` = `stop`."""
         if i >= self.stop:
             return self.count
+        if self.grid is not None:
+            return bisect_left(self.grid.positions, i)
         if self.step is not None:
             n = math.ceil((i - self.first) / self.step)
         else:
@@ -214,8 +243,30 @@ def make_plan(job: InterpolateJob, timeline: Timeline) -> Plan:
     return replace(plan, time_base=_time_base(plan))  # which depends on the finished grid
 
 
+def plan_grid(grid: Grid, timeline: Timeline) -> Plan:
+    """The plan whose slots `grid` gives, of all frames of a source."""
+    plan = Plan(
+        timeline=timeline,
+        first=0,
+        stop=len(timeline),
+        end_time=timeline.end,
+        step=None,
+        rate=None,
+        stretch=Fraction(1),
+        origin=grid.origin,
+        out_start=Fraction(0),
+        end="hold",
+        time_base=Fraction(1),
+        count=len(grid.times),
+        grid=grid,
+    )
+    return replace(plan, time_base=_time_base(plan))
+
+
 def output_rate(plan: Plan) -> Fraction | None:
     """The constant rate of the output, or None if it is variable."""
+    if plan.grid is not None:
+        return plan.grid.rate
     if plan.rate is not None:
         return plan.rate
     assert plan.step is not None
@@ -440,6 +491,8 @@ def _time_base(plan: Plan) -> Fraction:
     rate = output_rate(plan)
     if rate is not None:
         tick = _common_measure(1 / rate, plan.time(0), plan.finish)
+    elif plan.grid is not None:
+        tick = _common_measure(*plan.grid.times, plan.grid.finish)
     else:
         assert plan.step is not None
         source = plan.timeline.time_base * plan.stretch / plan.step.denominator

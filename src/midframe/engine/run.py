@@ -12,11 +12,12 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 
 import midframe
 from midframe.analysis.cuts import read_cut_list, write_cut_list
@@ -24,7 +25,8 @@ from midframe.engine import work
 from midframe.engine.job import Event, InterpolateJob, Note, Progress, Result, Started
 from midframe.engine.journal import Journal
 from midframe.engine.pipeline import Setup, fit
-from midframe.engine.plan import Plan, make_plan, make_segments, output_rate, parse_rate
+from midframe.engine.plan import Grid, Plan, make_plan, make_segments, output_rate, parse_rate, plan_grid
+from midframe.engine.record import CONDENSED_TAG
 from midframe.engine.spool import spool
 from midframe.errors import InputError, OutputError, UsageError, VerifyError
 from midframe.models.load import find_remark, find_weights, load
@@ -39,8 +41,17 @@ Listener = Callable[[Event], None]
 DEFAULT_IMAGE_RATE = "24"
 
 
-def run(job: InterpolateJob, on_event: Listener | None = None) -> Result:
+def run(
+    job: InterpolateJob,
+    on_event: Listener | None = None,
+    *,
+    grid: Grid | None = None,
+    tags: Mapping[str, str] = MappingProxyType({}),
+) -> Result:
     """Do `job`. Returns what was made; tells `on_event` how far it is.
+
+    grid  the slots, in place of those that the job's options of time ask for
+    tags  added to the source's metadata
 
     Raises MidframeError subclasses for everything a user can cause or cure. KeyboardInterrupt leaves a job that the
     same call goes on with.
@@ -63,7 +74,7 @@ def run(job: InterpolateJob, on_event: Listener | None = None) -> Result:
         if job.input == "-":
             path, piped = spool(journal, tell, allow_damaged=job.allow_damaged)
             job = replace(job, input=str(path))
-        setup = prepare(job, output, container, note, piped=piped)
+        setup = prepare(job, output, container, note, piped=piped, grid=grid, tags=tags)
         done = journal.begin(_fingerprint(setup), anew=job.overwrite)
         plan = setup.plan
         tell(
@@ -150,19 +161,31 @@ def default_output(source: str) -> Path:
 
 
 def prepare(
-    job: InterpolateJob, output: Path, container: str, note: Callable[[str], None], *, piped: VideoInfo | None = None
+    job: InterpolateJob,
+    output: Path,
+    container: str,
+    note: Callable[[str], None],
+    *,
+    piped: VideoInfo | None = None,
+    grid: Grid | None = None,
+    tags: Mapping[str, str] = MappingProxyType({}),
 ) -> Setup:
     """Probe, scan, plan and choose the encoder. Raises before anything is rendered if any of it cannot be.
 
     piped  what stdin said of itself, where the input is what was spooled from it
+    grid, tags  as of `run`
     """
     info = probe(job.input)
     if piped is not None:
         info = replace(info, colour=piped.colour, interlaced=piped.interlaced, sar=piped.sar)
     rate = parse_rate(job.rate or DEFAULT_IMAGE_RATE) if info.is_images or job.rate is not None else None
     timeline = scan(info, decode=job.allow_damaged, rate=rate)
-    check_source(job, info, timeline, note)
-    plan = make_plan(job, timeline)
+    if grid is None:
+        check_source(job, info, timeline, note)
+    # What a condensed file says of itself is true of no other.
+    kept = {name: value for name, value in info.metadata.items() if name != CONDENSED_TAG}
+    info = replace(info, metadata={**kept, **tags})
+    plan = make_plan(job, timeline) if grid is None else plan_grid(grid, timeline)
     settings = choose_encoder(
         info,
         container=container,
@@ -179,9 +202,11 @@ def prepare(
     cut_list: frozenset[int] | None = None
     if job.cut_list is not None:
         times = read_cut_list(job.cut_list)
-        cut_list = frozenset(gap for t in times if (gap := _gap_before(timeline, t)) is not None)
+        cut_list = frozenset(gap for t in times if (gap := gap_before(timeline, t)) is not None)
     setup = Setup(job, info, plan, tuple(make_segments(plan, job.segment)), settings, colour, output, cut_list)
-    fit(load(job.model, weights=job.weights, effort=job.effort), setup)  # refuse now what this model cannot do
+    fit(
+        load(job.model, weights=job.weights, effort=job.effort), job, info, plan
+    )  # refuse now what this model cannot do
     if remark := find_remark(job.model, job.weights):
         note(remark)
     return setup
@@ -193,6 +218,8 @@ def check_source(job: InterpolateJob, info: VideoInfo, timeline: Timeline, note:
         raise InputError(f"{info.path}: holds no video frames.")
     if len(timeline) == 1:
         note(f"{info.path} holds one frame; it is repeated, nothing can be interpolated.")
+    if CONDENSED_TAG in info.metadata:
+        note(f"{info.path} is condensed: `midframe expand` makes the frames that were left out.")
     if info.interlaced and job.deinterlace:
         note(f"{info.path} is interlaced ({info.interlaced}); it is deinterlaced (--no-deinterlace keeps the fields).")
     if timeline.rate is None and len(timeline) > 2 and job.fps is None:
@@ -200,7 +227,7 @@ def check_source(job: InterpolateJob, info: VideoInfo, timeline: Timeline, note:
         note(f"{info.path} has a variable frame rate, {float(timeline.average_rate):.3f} on average; it is {kept}.")
 
 
-def _gap_before(timeline: Timeline, time: Fraction) -> int | None:
+def gap_before(timeline: Timeline, time: Fraction) -> int | None:
     """The gap in front of the frame nearest to `time`; None outside the film."""
     position = timeline.position(time)
     frame = round(position)
@@ -209,7 +236,7 @@ def _gap_before(timeline: Timeline, time: Fraction) -> int | None:
 
 def _fingerprint(setup: Setup) -> dict[str, object]:
     """All that the frames depend on. Two calls with equal fingerprints make the same file."""
-    job = setup.job.as_dict()
+    job, grid = setup.job.as_dict(), setup.plan.grid
     for irrelevant in ("workers", "threads", "overwrite", "output", "write_cut_list", "weights"):
         job.pop(irrelevant)
     weights = find_weights(setup.job.model, setup.job.weights)
@@ -224,6 +251,7 @@ def _fingerprint(setup: Setup) -> dict[str, object]:
         "frames": setup.plan.count,
         "cut list": sorted(setup.cut_list) if setup.cut_list is not None else None,
         "encoder": str(setup.settings),
+        "grid": None if grid is None else hashlib.sha256(repr(grid).encode()).hexdigest(),
     }
 
 

@@ -23,7 +23,7 @@ from typing import Any
 import cv2
 import torch
 
-from midframe.engine.job import Event, Progress
+from midframe.engine.job import Event, InterpolateJob, Progress, Stage
 from midframe.engine.journal import Journal, Record
 from midframe.engine.pipeline import Pipeline, Setup
 from midframe.engine.plan import Segment
@@ -56,8 +56,8 @@ def render(setup: Setup, journal: Journal, done: dict[int, Record], tell: Listen
 class Meter:
     """Counts finished frames and tells the listener, a few times a second, how fast it goes and how long is left."""
 
-    def __init__(self, total: int, done: int, tell: Listener) -> None:
-        self._total, self._done, self._tell = total, done, tell
+    def __init__(self, total: int, done: int, tell: Listener, stage: Stage = "render") -> None:
+        self._total, self._done, self._tell, self._stage = total, done, tell, stage
         self._last = 0.0
         self._recent: deque[tuple[float, int]] = deque([(time.monotonic(), done)])
 
@@ -76,18 +76,18 @@ class Meter:
         (then, before), seconds = self._recent[0], now - self._recent[0][0]
         rate = max(self._done - before, 0) / seconds if seconds > 0 and then < now else 0.0
         eta = (self._total - self._done) / rate if rate > 0 else None
-        self._tell(Progress(min(self._done, self._total), self._total, rate, eta))
+        self._tell(Progress(min(self._done, self._total), self._total, rate, eta, self._stage))
 
 
-def limit_threads(setup: Setup) -> None:
+def limit_threads(job: InterpolateJob) -> None:
     """Threads of this process. OpenCV gets one: its DIS cuts the picture by threads, so their number would show."""
     cores = os.cpu_count() or 1
-    torch.set_num_threads(setup.job.threads or max(1, cores // setup.job.workers))
+    torch.set_num_threads(job.threads or max(1, cores // job.workers))
     cv2.setNumThreads(1)
 
 
 def _here(setup: Setup, journal: Journal, todo: list[Segment], meter: Meter) -> Iterable[Record]:
-    limit_threads(setup)
+    limit_threads(setup.job)
     with closing(
         Pipeline(setup, quicken(load(setup.job.model, weights=setup.job.weights, effort=setup.job.effort)))
     ) as pipeline:
@@ -204,7 +204,7 @@ def _work(setup: Setup, folder: Path, pipe: Any, parent: int) -> None:
 
     try:
         gc.freeze()  # what torch made lives as long as this process: never look through it again
-        limit_threads(setup)
+        limit_threads(setup.job)
         journal = Journal.at(folder)
         with closing(
             Pipeline(setup, quicken(load(setup.job.model, weights=setup.job.weights, effort=setup.job.effort)))

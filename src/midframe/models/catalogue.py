@@ -19,7 +19,7 @@ from midframe.weights import card
 ENTRY_POINTS = "midframe.systems"
 LEAST_EFFORT = 0.1
 
-Task = Literal["interpolate", "predict", "superresolve", "propagate", "flow", "generate"]
+Task = Literal["interpolate", "predict", "superresolve", "propagate", "flow", "generate", "fit"]
 # What systems do that are no Synthesizer, by their task.
 DOES: Mapping[Task, str] = MappingProxyType(
     {
@@ -27,6 +27,7 @@ DOES: Mapping[Task, str] = MappingProxyType(
         "predict": "makes frames after the last one, not between frames",
         "flow": "estimates flow and makes no frames",
         "generate": "makes pictures of its own (`midframe sample`), no frames of a film",
+        "fit": "is fitted to one clip (`midframe fit`, `midframe walk`) and makes no frames of another",
     }
 )
 WeightsAre = Literal["none-needed", "bundled", "repo", "pull", "none"]
@@ -1194,6 +1195,66 @@ SYSTEMS: tuple[System, ...] = (
         weights="none",
         page="draw",
         unit="nats a picture",
+    ),
+    System(
+        "time-to-image",
+        "midframe.models.time_to_image:TimeToImage",
+        task="fit",
+        year=2021,
+        paper="NeRV: Neural Representations for Videos, NeurIPS 2021, arXiv 2110.13903; smooth in time: ours",
+        variants={  # frames and size are those of the clip
+            "base": {},
+            "plain": {"frequencies": 40, "penalty": "none"},  # as NeRV: shows what smoothness is worth
+            "nerv-s": {
+                "frames": 132,
+                "size": (720, 1280),
+                "frequencies": 40,
+                "stem": 512,
+                "width": 26,
+                "strides": (5, 2, 2, 2, 2),
+                "expansion": 1.0,
+                "reduction": 2.0,
+                "narrowest": 96,
+                "activation": "silu",
+                "head": 1,
+                "error": "l1-ssim",
+                "penalty": "none",
+            },
+            "nerv-m": {
+                "frames": 132,
+                "size": (720, 1280),
+                "frequencies": 40,
+                "stem": 512,
+                "width": 58,
+                "strides": (5, 2, 2, 2, 2),
+                "expansion": 1.0,
+                "reduction": 2.0,
+                "narrowest": 96,
+                "activation": "silu",
+                "head": 1,
+                "error": "l1-ssim",
+                "penalty": "none",
+            },
+            "nerv-l": {
+                "frames": 132,
+                "size": (720, 1280),
+                "frequencies": 40,
+                "stem": 512,
+                "width": 112,
+                "strides": (5, 2, 2, 2, 2),
+                "expansion": 1.0,
+                "reduction": 2.0,
+                "narrowest": 96,
+                "activation": "silu",
+                "head": 1,
+                "error": "l1-ssim",
+                "penalty": "none",
+            },
+            "tiny": {"frames": 16, "size": (32, 32), "stem": 64, "width": 16, "strides": (2, 2, 2)},
+        },
+        params=485_777,
+        weights="none",
+        page="time_to_image",
     ),
 )
 

@@ -13,6 +13,7 @@ from typing import Any
 from av.stream import Disposition
 
 from midframe.errors import InputError
+from midframe.video.colour import LIMITED
 from midframe.video.mux import MILLISECOND_CONTAINERS, UNMOVED, AudioMode, TimeMap
 from midframe.video.probe import VideoInfo, exact, open_input, probe
 from midframe.video.writer import EncoderSettings
@@ -250,6 +251,9 @@ def _check_tags(
             for name in names
             if getattr(wanted, name) != unsaid[name] and getattr(found.colour, name) != getattr(wanted, name)
         ]
+        # H.264 that says nothing else does not say limited range either: it is what unsaid means.
+        if wanted.range == LIMITED and found.colour.range == unsaid["range"] and not found.pix_fmt.startswith("gbr"):
+            wrong = [text for text in wrong if not text.startswith("range")]
         report.add("colour", not wrong, "as the source" if not wrong else ", ".join(wrong))
     size = (settings.width, settings.height) if settings is not None else None
     if size is None and against is not None:
