@@ -45,7 +45,7 @@ def test_a_model_without_weights_is_one_line_and_exit_code_7(midframe, data, mon
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ([], "--suite NAMES or --triplets DIR"),
+        ([], "--suite NAMES, --triplets DIR or --field"),
         (["--suite", "val", "--triplets", "x"], "one of them"),
         (["--suite", "vall"], "No suite is called 'vall'"),
         (["--suite", "val"], "needs --data"),

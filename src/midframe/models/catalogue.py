@@ -893,6 +893,15 @@ SYSTEMS: tuple[System, ...] = (
         page="dbvi",
     ),
     System(
+        "extrapolate",
+        "midframe.models.extrapolate:Extrapolate",
+        task="predict",
+        year=None,
+        paper="none: the baseline of prediction, all goes on as it went; flow by dense inverse search",
+        variants={"base": {}, "tiny": {"horizon": 4}},
+        times="whole",
+    ),
+    System(
         "visual-dynamics",
         "midframe.models.visual_dynamics:VisualDynamics",
         task="predict",
@@ -1014,15 +1023,6 @@ SYSTEMS: tuple[System, ...] = (
         times="whole",
         page="vpn",
         unit="nats a frame",
-    ),
-    System(
-        "extrapolate",
-        "midframe.models.extrapolate:Extrapolate",
-        task="predict",
-        year=None,
-        paper="none: the baseline of prediction, all goes on as it went; flow by dense inverse search",
-        variants={"base": {}, "tiny": {"horizon": 4}},
-        times="whole",
     ),
     System(
         "convlstm",
