@@ -273,6 +273,13 @@ CARDS: tuple[Weights, ...] = (
         "frames, little for more. For frames to keep, take midnet.",
         metrics={"val-448/2x/psnr": 25.16, "val-448/4x/psnr": 21.09},
     ),
+    _trained_here(
+        "dbvi-s/clips",
+        bytes=768_400,
+        sha256="84f897dbfd0a2f551b72883f6835d42afe35d4e3dbeea4f2d6fe8afdc51dcfea",
+        commit="4d76e4d",
+        metrics={"val-448/2x/psnr": 29.53, "val-448/4x/psnr": 25.59},
+    ),
     _released(
         "4.26",
         Wheel(

@@ -889,7 +889,8 @@ SYSTEMS: tuple[System, ...] = (
             },
         },
         params=368_376,
-        weights="none",
+        weights="repo",
+        cards=("dbvi-s/clips",),
         page="dbvi",
     ),
     System(
