@@ -36,7 +36,7 @@ def look(model: DBVI, frames: list[Picture], truth: Picture | None) -> list[tupl
     t = torch.full((1, 1, 1, 1), T)
     state = model.prepare(window)
     steps = model.descend(state, t)
-    begun = move(state["flows"], t)
+    begun = model.inner(move(state["flows"], t))
     full = max(1.0, float(begun[:, :2].norm(dim=1).quantile(0.98)))
     motion = steps[-1][1]
     slopes = [descend_image(picture, window[:, 1], flow[:, :2]) for picture, flow in steps]

@@ -291,3 +291,25 @@ def test_wrong_frames_and_settings_are_refused(net, batch):
         DBVI(widths=(4, 8, 8), flow="dis")
     with pytest.raises(UsageError, match="a weight for each step"):
         DBVI(alpha=(), flow="dis")
+
+
+def test_a_margin_keeps_the_edge_right_where_motion_points_out_of_the_frame():
+    class Pan:
+        def flow(self, frame0, frame1):
+            return torch.full_like(frame0[:, :2], 0.6 if frame1.mean() > frame0.mean() else -0.6)
+
+    greedy = {"alpha": (1.0,), "widths": (4, 4, 32), "memory": 4, "blocks": 1, "greedy": True, "flow": Pan()}
+    grey = torch.full((1, 4, 3, 32, 32), 0.5) + torch.arange(4).view(1, 4, 1, 1, 1) * 1e-3
+    grey[..., :16] += 0.3  # or all would be the mean, from which it begins
+    bare, wide = (DBVI(**greedy, margin=margin)(grey, 0.5) for margin in (0, 8))
+    truth = grey[:, 1:3].mean(1)
+    edge = torch.ones(32, 32, dtype=torch.bool)
+    edge[1:-1, 1:-1] = False
+    assert wide.shape == bare.shape == truth.shape
+    assert (bare - truth).abs()[..., edge].max() > 0.02
+    assert (wide - truth).abs()[..., :8][..., edge[:, :8]].max() < 0.002
+
+
+def test_a_margin_is_a_multiple_of_8():
+    with pytest.raises(UsageError, match="margin is a multiple of 8, got 4"):
+        DBVI(margin=4)

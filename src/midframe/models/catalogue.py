@@ -704,7 +704,8 @@ SYSTEMS: tuple[System, ...] = (
             "tiny": {"width": 2, "depths": (1, 1, 1, 2, 2)},
         },
         params=3_642_551,
-        weights="none",
+        weights="repo",
+        cards=("ema-vfi-xs/clips",),
         page="ema_vfi",
     ),
     System(
@@ -876,6 +877,7 @@ SYSTEMS: tuple[System, ...] = (
                 "blocks": 1,
                 "folded": True,
                 "greedy": True,
+                "margin": 8,
                 "flow": "dis",
             },
             "tiny": {
@@ -885,6 +887,7 @@ SYSTEMS: tuple[System, ...] = (
                 "blocks": 1,
                 "folded": True,
                 "greedy": True,
+                "margin": 8,
                 "flow": "dis",
             },
         },

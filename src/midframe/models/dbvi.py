@@ -257,11 +257,14 @@ class DBVI(nn.Module):
     blocks  pairs of U-nets in a step
     folded  without the networks that only make constants; see `fold`
     greedy  each step of the image is plain descent, and what the network adds
+    margin  pixels, a multiple of 8, by which frames are continued on all sides, repeating their edge, while they are
+            worked on. Where motion points out of a frame the mean of `descend_image` counts pixels that say nothing,
+            and an untrained edge is too dark; the published networks have learnt to mend it, smaller ones have not
     flow    "raft": RAFT, frozen, 12 iterations; "dis": dense inverse search, on the CPU, without weights; or an
             estimator of one's own: it becomes a part of this one if it is a module, and learns nothing here
 
-    The state is {"frames": B 2 3 H W, the inner two, "mean": B 3 1 1, "flows": B 8 H W, a0, b0, a1, b1}; the object
-    holds parameters only. Raises UsageError for settings that cannot be meant.
+    The state is {"frames": B 2 3 H W, the inner two, "mean": B 3 1 1, "flows": B 8 H W, a0, b0, a1, b1}, all with the
+    margin; the object holds parameters only. Raises UsageError for settings that cannot be meant.
     """
 
     def __init__(
@@ -273,6 +276,7 @@ class DBVI(nn.Module):
         blocks: int = 2,
         folded: bool = False,
         greedy: bool = False,
+        margin: int = 0,
         flow: FlowEstimator | Literal["raft", "dis"] = "raft",
     ) -> None:
         super().__init__()
@@ -283,10 +287,13 @@ class DBVI(nn.Module):
             )
         if widths[2] % (8 * GROUPS):  # a quarter of it is normalised in groups, at 1/8: of 8 × 8 pixels a single one
             raise UsageError(f"DBVI: the last width is a multiple of {8 * GROUPS}, got {widths[2]}.")
+        if margin < 0 or margin % STRIDE:
+            raise UsageError(f"DBVI: margin is a multiple of {STRIDE}, got {margin}.")
         if isinstance(flow, str) and flow not in ("raft", "dis"):
             raise UsageError(f'DBVI: flow is "raft", "dis" or an estimator, got {flow!r}.')
         self.contract = Contract(inputs=(-1, 0, 1, 2), multiple=STRIDE, minimum=STRIDE)
         self.alpha, self.greedy, self.centred = alpha, greedy, flow == "raft"
+        self.margin = margin
         self.flow: FlowEstimator
         if isinstance(flow, str):
             self.flow = RAFT() if flow == "raft" else DenseSearch()
@@ -322,6 +329,8 @@ class DBVI(nn.Module):
                 "Pad them (midframe.ops.pad) and cut the result."
             )
         mean = frames.mean((1, 3, 4))[..., None, None]
+        if self.margin:
+            frames = torch.unflatten(F.pad(frames.flatten(0, 1), (self.margin,) * 4, mode="replicate"), 0, (-1, 4))
         with torch.no_grad():
             flows = self._find_motion(frames, mean)
         return {"frames": frames[:, 1:3], "mean": mean, "flows": flows}
@@ -329,7 +338,7 @@ class DBVI(nn.Module):
     def render(self, state: dict[str, Any], t: Time, size: tuple[int, int] | None = None) -> Float[Tensor, "b 3 h w"]:
         """The frame at t, not clamped. Raises ContractError unless 0 < t < 1 and `size` is the frames'."""
         frames: Tensor = state["frames"]
-        check_size("DBVI", size, frames)
+        check_size("DBVI", size, self.inner(frames))
         return self.descend(state, read_times("DBVI", t, frames, self.contract))[-1][0]
 
     def forward(self, frames: Float[Tensor, "b 4 3 h w"], t: Time) -> Float[Tensor, "b 3 h w"]:
@@ -368,8 +377,13 @@ class DBVI(nn.Module):
             image = image + added + (slope0 + slope1 if self.greedy else 0)
             error = error + wrong
             flow = flow + exact(wrong[:, :FLOWS])
-            found.append((image / 2 + mean, flow))
+            found.append((self.inner(image / 2 + mean), self.inner(flow)))
         return found
+
+    def inner(self, maps: Float[Tensor, "*b h w"]) -> Float[Tensor, "*b h2 w2"]:
+        """Without the margin."""
+        m = self.margin
+        return maps[..., m:-m, m:-m] if m else maps
 
     def _find_motion(self, frames: Tensor, mean: Float[Tensor, "b 3 1 1"]) -> Float[Tensor, "b 8 h w"]:
         """a0, b0, a1, b1, float32."""
