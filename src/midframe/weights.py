@@ -278,7 +278,7 @@ CARDS: tuple[Weights, ...] = (
         bytes=768_400,
         sha256="84f897dbfd0a2f551b72883f6835d42afe35d4e3dbeea4f2d6fe8afdc51dcfea",
         commit="4d76e4d",
-        metrics={"val-448/2x/psnr": 29.53, "val-448/4x/psnr": 25.59},
+        metrics={"val-448/2x/psnr": 29.66, "val-448/4x/psnr": 25.64},
     ),
     _trained_here(
         "ema-vfi-xs/clips",
