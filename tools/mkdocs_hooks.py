@@ -83,7 +83,7 @@ def write_models() -> str:
         times = system.times if system.task == "interpolate" else system.task
         cells = (name, variants, times, str(system.params or "none"), system.weights, paper)
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", r"\* has no weights yet: [train it](training.md), or give `--weights`."])
+    return "\n".join([*lines, "", r"\* has no weights yet: [train it](../training.md), or give `--weights`."])
 
 
 def write_exit_codes() -> str:
