@@ -290,6 +290,14 @@ CARDS: tuple[Weights, ...] = (
         "take midnet.",
         metrics={"val-448/2x/psnr": 24.09, "val-448/4x/psnr": 21.33},
     ),
+    _trained_here(
+        "vae/mnist",
+        bytes=1_632_360,
+        sha256="3ed0120ab8ad784906c5d8b6763b206efa86982a52e4ebe6d3a85183a5cd3e8d",
+        commit="824d726",
+        data=("MNIST's 50,000 training pictures, black and white",),
+        metrics={"mnist-test/nats": 95.45},
+    ),
     _released(
         "4.26",
         Wheel(

@@ -1166,7 +1166,8 @@ SYSTEMS: tuple[System, ...] = (
             "tiny": {"hidden": (32,), "latent": 2},
         },
         params=815_824,
-        weights="none",
+        weights="repo",
+        cards=("vae/mnist",),
         unit="nats a picture",
     ),
     System(
