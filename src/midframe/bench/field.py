@@ -28,8 +28,8 @@ of 1280 × 720; PSNR of 8-bit RGB and LPIPS on the validation clips, two and fou
 Middlebury "other". “–”: not measured. Most systems of full size have no weights that anybody can pull, and wait for
 somebody with a GPU.
 
-Ours and theirs do not compare: what is trained here had half an hour of one CPU thread, on other clips. The rows of one
-budget compare with each other."""
+Ours and theirs do not compare: what is trained here had the time that its row names, on other clips. Rows of the same
+time compare with each other."""
 
 
 _SOURCES = tuple(dict.fromkeys(row.source for row in FIELD))
