@@ -240,7 +240,8 @@ def test_a_killed_job_goes_on_and_gives_the_same_frames(work, tmp_path):
     assert kills >= 2, "the job was too quick to be killed: the test tests nothing"
     now = read_planes(out)
     assert all(same(a, b) for (_, a), (_, b) in zip(read_planes(whole.output), now, strict=True))
-    assert killed or leftovers(tmp_path) == []  # killed after it had published, it could not clear up
+    # killed after it had published it could not clear up its journal, and leaves nothing else
+    assert leftovers(tmp_path) in ([], [".out.mkv.midframe"] if killed else [])
 
 
 def test_an_interrupted_job_says_how_much_is_done_already(work, tmp_path):
