@@ -24,8 +24,19 @@ def test_a_film_becomes_fewer_frames_and_comes_back(midframe, slow):
     assert "of 10 kept" in lines[1] and "made again at 30 dB or more" in lines[1]
     assert "of all frames coded alike" in lines[2] and "the worst kept" in lines[3]
     code, out, _ = midframe("expand", small, "-o", slow.with_name("full.mp4"), "--progress", "none")
-    assert code == 0 and "frames    10 (" in out
+    assert code == 0 and "frames    10 (" in out and "0.400 s → 0.400 s" in out
     assert "is not condensed" in midframe("expand", slow, "-o", slow.with_name("x.mp4"))[2]
+
+
+def test_info_says_what_was_left_out(midframe, slow):
+    small = slow.with_name("small.mkv")
+    midframe("condense", slow, "-o", small, *QUICK, "-q")
+    code, out, _ = midframe("info", small)
+    assert code == 0 and "of 10 frames kept; `midframe expand` makes" in " ".join(out.split())
+    assert "MIDFRAME_CONDENSED" not in out
+    facts = json.loads(midframe("info", small, "--json")[1])["condensed"]
+    assert facts["frames"] == 10 and 2 <= facts["kept"] < 10 and facts["tolerance"] == 30
+    assert json.loads(midframe("info", slow, "--json")[1])["condensed"] is None
 
 
 def test_json_lines_say_the_same(midframe, slow):

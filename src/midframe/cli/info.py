@@ -15,6 +15,7 @@ from midframe.errors import MidframeError, UsageError
 
 if TYPE_CHECKING:
     from midframe.engine.job import InterpolateJob
+    from midframe.engine.record import Record
     from midframe.video.colour import Colour
     from midframe.video.probe import VideoInfo
     from midframe.video.timeline import Timeline
@@ -40,12 +41,16 @@ FIELDS = {"tff": "top field first", "bff": "bottom field first"}
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """One source: what it is, when its frames are shown (None: damaged), what the default job would make of it."""
+    """One source: what it is, when its frames are shown (None: damaged), what the default job would make of it.
+
+    record: of a condensed film, what was left out.
+    """
 
     info: "VideoInfo"
     timeline: "Timeline | None"
     default: Mapping[str, Any] | None
     refusal: str | None
+    record: "Record | None" = None
 
 
 def info(
@@ -58,6 +63,7 @@ def info(
 
     refuse_stdin(input)
     job = make_job(input, **options)
+    from midframe.engine.record import find_record, is_condensed
     from midframe.video.probe import probe
 
     found = probe(job.input)
@@ -75,7 +81,13 @@ def info(
             default = plan_default(job, found, timeline)
         except MidframeError as error:  # e.g. a pixel format that cannot be interpolated: a fact about the file, too
             refusal = str(error)
-    facts = Facts(found, timeline, default, refusal)
+    record: Record | None = None
+    if is_condensed(found.path, found.metadata):
+        try:
+            record = find_record(found.path, found.metadata)
+        except MidframeError as error:
+            damage = damage or error
+    facts = Facts(found, timeline, default, refusal, record)
     if as_json:
         typer.echo(json.dumps(as_values(facts), indent=2, ensure_ascii=False, default=plain))
     else:
@@ -186,6 +198,7 @@ def as_values(facts: Facts) -> dict[str, Any]:
         ],
         "chapters": found.chapters,
         "metadata": found.metadata,
+        "condensed": describe_record(facts.record) if facts.record is not None else None,
         "default": facts.default,
         "refused": facts.refusal,
     }
@@ -206,6 +219,17 @@ def describe_timing(timeline: "Timeline") -> dict[str, Any]:
         "max_rate": rate or (1 / (int(steps.min()) * timeline.time_base) if len(steps) else None),
         "start": timeline.start,
         "duration": timeline.duration,
+    }
+
+
+def describe_record(record: "Record") -> dict[str, Any]:
+    """What a condensed film holds, and what `midframe expand` makes of it."""
+    return {
+        "kept": len(record.keys),
+        "frames": len(record.times),
+        "duration": record.finish - record.times[0],
+        "model": record.model,
+        "tolerance": record.tolerance,
     }
 
 
@@ -235,6 +259,8 @@ def _name(names: Mapping[int, str], number: int) -> str | None:
 
 def print_facts(facts: Facts) -> None:
     """The same as `as_values`, for people."""
+    from midframe.engine.record import CONDENSED_TAG
+
     values = as_values(facts)
     video = values["video"]
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
@@ -257,8 +283,14 @@ def print_facts(facts: Facts) -> None:
         table.add_row(f"stream {stream['index']}", _stream(stream))
     if values["chapters"]:
         table.add_row("chapters", str(values["chapters"]))
+    if (condensed := values["condensed"]) is not None:
+        table.add_row(
+            "condensed",
+            f"{condensed['kept']} of {condensed['frames']} frames kept; `midframe expand` makes the rest, with "
+            f"{condensed['model']}, at {condensed['tolerance']:g} dB or more: {float(condensed['duration']):.3f} s",
+        )
     for key, text in values["metadata"].items():
-        if key not in FILE_TYPE:
+        if key not in (*FILE_TYPE, CONDENSED_TAG):
             table.add_row(key, " ".join(text.split()))
     if facts.default is not None:
         default = facts.default

@@ -190,7 +190,9 @@ def expand(job: InterpolateJob, on_event: Listener | None = None) -> Result:
             f", here {found[:12] or 'none'}…): give them with --weights."
         )
     shift = _find_shift(info, record, scan(info, rate=record.rate))
-    return engine.run(job, on_event, grid=restored_grid(record, shift))
+    made = engine.run(job, on_event, grid=restored_grid(record, shift))
+    # not how long the kept frames alone are shown, which no container says of the last one
+    return replace(made, source_duration=record.finish - record.times[0])
 
 
 # ---- choosing frames ---------------------------------------------------------------------------------------------

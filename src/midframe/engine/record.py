@@ -92,6 +92,11 @@ def read_record(text: str, path: str) -> Record:
         raise InputError(f"{path}: what it says of the frames that were left out cannot be read ({reason}).") from error
 
 
+def is_condensed(path: str, metadata: Mapping[str, str]) -> bool:
+    """Whether a film, or a folder, says that frames of it were left out."""
+    return CONDENSED_TAG in metadata or (Path(path) / SIDECAR).is_file()
+
+
 def find_record(path: str, metadata: Mapping[str, str]) -> Record:
     """The record of a condensed film, from its metadata or from its folder. Raises InputError if it has none."""
     sidecar = Path(path) / SIDECAR

@@ -50,7 +50,8 @@ from midframe.errors import ContractError, UsageError
 from midframe.losses.census import census
 from midframe.losses.flow import find_labelled, flow_distillation
 from midframe.losses.pixel import charbonnier
-from midframe.nn.layers import conv_prelu, exact, merge, resize, warp_pair
+from midframe.nn.intermediate_feature import Decoder, Encoder
+from midframe.nn.layers import exact, merge, resize, warp_pair
 from midframe.nn.pair import (
     Index,
     Reference,
@@ -77,60 +78,6 @@ SLOPE = 0.1  # of every LeakyReLU
 LARGEST_VOLUME = 2**30  # bytes a direction; larger ones are not made. 1280×720 is just below
 
 Lookup = Literal["physical", "published"]
-
-
-class Encoder(nn.Module):
-    """Four levels, each half the size of the one before: a convolution of stride 2 and one of stride 1."""
-
-    def __init__(self, widths: tuple[int, int, int, int], first_kernel: int) -> None:
-        super().__init__()
-        c1, c2, c3, c4 = widths
-        self.pyramid1 = nn.Sequential(conv_prelu(3, c1, kernel=first_kernel, stride=2), conv_prelu(c1, c1))
-        self.pyramid2 = nn.Sequential(conv_prelu(c1, c2, stride=2), conv_prelu(c2, c2))
-        self.pyramid3 = nn.Sequential(conv_prelu(c2, c3, stride=2), conv_prelu(c3, c3))
-        self.pyramid4 = nn.Sequential(conv_prelu(c3, c4, stride=2), conv_prelu(c4, c4))
-
-    def forward(self, image: Float[Tensor, "b 3 h w"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Features at 1/2, 1/4, 1/8, 1/16."""
-        f1 = self.pyramid1(image)
-        f2 = self.pyramid2(f1)
-        f3 = self.pyramid3(f2)
-        return f1, f2, f3, self.pyramid4(f3)
-
-
-class SideBlock(nn.Module):
-    """Residual block whose second and fourth convolution see the last `side` channels only, which keeps it cheap."""
-
-    def __init__(self, width: int, side: int) -> None:
-        super().__init__()
-        self.side = side
-        self.conv1 = conv_prelu(width, width)
-        self.conv2 = conv_prelu(side, side)
-        self.conv3 = conv_prelu(width, width)
-        self.conv4 = conv_prelu(side, side)
-        self.conv5 = nn.Conv2d(width, width, 3, 1, 1)
-        self.prelu = nn.PReLU(width)
-
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        out = self._refine_side(self.conv1(x), self.conv2)
-        out = self._refine_side(self.conv3(out), self.conv4)
-        return self.prelu(x + self.conv5(out))
-
-    def _refine_side(self, x: Tensor, conv: nn.Module) -> Tensor:
-        return torch.cat([x[:, : -self.side], conv(x[:, -self.side :])], 1)
-
-
-class Decoder(nn.Module):
-    """Convolution, side block, then a transposed convolution to twice the size without activation."""
-
-    def __init__(self, inputs: int, width: int, outputs: int, side: int) -> None:
-        super().__init__()
-        self.convblock = nn.Sequential(
-            conv_prelu(inputs, width), SideBlock(width, side), nn.ConvTranspose2d(width, outputs, 4, 2, 1)
-        )
-
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h2 w2"]:
-        return self.convblock(x)
 
 
 class MatchEncoder(nn.Module):
