@@ -8,10 +8,12 @@ from networks import count, moving_batch, train_a_little
 
 from midframe.errors import ContractError
 from midframe.metrics.psnr import psnr
+from midframe.models import midnet
 from midframe.models.catalogue import find
 from midframe.models.load import load
 from midframe.models.midnet import Midnet, carry, log_distance
 from midframe.models.rife_practical import RIFE426
+from midframe.nn.layers import resize
 
 TINY = dict(find("midnet").variants["tiny"])
 INNER = (slice(None), slice(None), slice(16, -16), slice(16, -16))
@@ -81,6 +83,34 @@ def test_motion_is_looked_for_in_reduced_frames(height, width, longest):
         assert net.render(state, 0.3).shape == (1, 3, height, width)
     assert max(height, width) / (grid / 2) <= longest and (grid == 2 or max(height, width) / (grid / 4) > longest)
     assert state["hint"].shape == (1, 9, height // grid, width // grid)
+
+
+def test_large_motion_is_looked_for_in_smaller_frames(net, monkeypatch):
+    frames = torch.cat([shifted(2)[0], torch.rand(1, 2, 3, 96, 96)])
+    with torch.no_grad():
+        seen = 2 * midnet.PROBE * net._prepare(frames, midnet.PROBE)["motion"].square().sum(1).sqrt()
+        lengths = seen.flatten(1).quantile(0.95, 1)
+        near = net.prepare(frames)
+        monkeypatch.setattr(midnet, "FAR", float(lengths.min()) / 2)
+        far = net.prepare(frames)
+        monkeypatch.setattr(midnet, "FAR", float(lengths.mean()))
+        mixed, alone = net.prepare(frames), [net.prepare(frames[k : k + 1]) for k in (0, 1)]
+    for name in ("motion", "bend", "hint"):
+        assert near[name].shape == far[name].shape == mixed[name].shape
+        assert not torch.allclose(near[name], far[name])
+        for k, length in enumerate(lengths):
+            wanted = (far if length > lengths.mean() else near)[name][k]
+            torch.testing.assert_close(mixed[name][k], wanted)
+            torch.testing.assert_close(alone[k][name][0], wanted, atol=1e-5, rtol=1e-4)
+
+
+def test_motion_seen_in_smaller_frames_is_told_in_the_same_points(net):
+    frames, _ = shifted(4)
+    with torch.no_grad():
+        small = net._prepare(torch.nn.functional.avg_pool2d(frames[0], 2)[None], 1)["motion"]
+        lifted = net._prepare(frames, 1, 2)["motion"]
+    inner = (..., slice(-2), slice(-2))  # what lies beyond is read before it is cut off
+    torch.testing.assert_close(lifted[inner], 2 * resize(small, 2)[inner])
 
 
 def test_one_preparation_serves_all_times(net):
