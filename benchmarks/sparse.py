@@ -2,6 +2,7 @@
 
     python benchmarks/sparse.py [--chains 220x32x56x6,148x64x112x6,100x128x224x5] [--activity 0.05,0.1,0.2,0.35,0.5,0.7]
     python benchmarks/sparse.py --whole ugsp --size 448x256 --efforts 0.2,0.35,0.5,1
+    python benchmarks/sparse.py --whole ugsp-s --clips DIR [--weights FILE] [--long-side 448]
 
 A chain is CHANNELS x HEIGHT x WIDTH x CONVOLUTIONS. Masks are ellipses made of tiles, as things that move: "active" is
 what they hold, "covered" what tiles of 8 that touch them hold. Each column is the time of a way of
@@ -12,6 +13,7 @@ find necessary, for its weights know nothing. Time is CPU time on one thread, th
 
 import argparse
 import os
+import statistics
 import time
 from collections.abc import Callable
 from functools import partial
@@ -23,9 +25,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 from torch import Tensor, nn
 
-from midframe.models.load import build, quicken
+from midframe.bench.between import as_8bit, as_tensor
+from midframe.bench.clips import ValidationClips
+from midframe.metrics.psnr import psnr
+from midframe.models.dis import DIS
+from midframe.models.load import build, load, quicken
 from midframe.models.ugsp import UGSP
 from midframe.ops.block_sparse import Way, choose_way, masked_chain
+from midframe.ops.pad import pad
 
 WAYS = ("dense", "rows", "tiles 4", "tiles 8", "tiles 16")
 
@@ -110,6 +117,43 @@ def compare_whole(name: str, size: str, efforts: list[float], rounds: int) -> No
         print(f"{name} {size} effort {effort:<5} {1000 * times[effort]:8.0f} ms {part:6.2f}   kept: {kept}", flush=True)
 
 
+def compare_clips(
+    name: str, weights: str | None, folder: str, long_side: int, efforts: list[float], rounds: int
+) -> None:
+    """A row for each effort, "own" being what it was trained to find necessary: of a third of the clips each, those
+    with the least motion first, time as a part of that of effort 1, what is kept, and PSNR."""
+    windows = ValidationClips(folder, long_side, [2], 1).windows()
+    search = DIS()
+    frames = [torch.stack([as_tensor(w.frame0, "cpu"), as_tensor(w.frame1, "cpu")])[None] for w in windows]
+    frames = [pad(pair.flatten(0, 1), multiple=32)[0][None] for pair in frames]
+    motion = [float(search.flow(pair[:, 0], pair[:, 1]).square().sum(1).sqrt().mean()) for pair in frames]
+    order = sorted(range(len(windows)), key=motion.__getitem__)
+    thirds = [order[k * len(order) // 3 : (k + 1) * len(order) // 3] for k in range(3)]
+    spans = ", ".join(f"{motion[part[0]]:.1f} to {motion[part[-1]]:.1f}" for part in thirds)
+    print(f"{name}, {len(windows)} clips at {long_side}, motion {spans} pixels: time, kept, dB")
+    alone: dict[int, float] = {}
+    for effort in [1.0, *(one for one in sorted(efforts, reverse=True) if one < 1), None]:
+        model = quicken(load(name, weights=weights, effort=effort))
+        assert isinstance(model, UGSP)
+        cells = []
+        for part in thirds:
+            times, kept, decibels = [], [], []
+            for k in part:
+                with torch.no_grad():
+                    masks = model.decode(**model.prepare(frames[k]))["masks"]  # also warms up
+                    taken = fastest(partial(model, frames[k], 0.5), rounds)
+                    made = model(frames[k], 0.5)[0]
+                height, width = windows[k].frame0.shape[:2]
+                alone.setdefault(k, taken)
+                times.append(taken / alone[k])
+                kept.append(sum(float(mask.float().mean()) for mask in masks) / len(masks) if masks else 1.0)
+                decibels.append(psnr(as_8bit(made[:, :height, :width]), windows[k].targets[0], peak=255))
+            cells.append(
+                f"{statistics.fmean(times):6.2f} {statistics.fmean(kept):5.2f} {statistics.fmean(decibels):6.2f}"
+            )
+        print(f"effort {'own' if effort is None else effort:<5}" + "   |".join(cells), flush=True)
+
+
 def bid_for_ellipses(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
     """Keep bids high near the ellipses, drop always 0."""
     near = -measure_distance(*output.shape[-2:]).expand_as(output[:, :1])
@@ -124,14 +168,21 @@ def main() -> None:
     parser.add_argument("--whole", metavar="NAME", help="measure this system instead: ugsp or ugsp-s")
     parser.add_argument("--size", default="448x256", help="of frames, width x height")
     parser.add_argument("--efforts", default="0.2,0.35,0.5,1")
+    parser.add_argument("--clips", metavar="DIR", help="with --whole: real clips in place of noise")
+    parser.add_argument("--weights", metavar="FILE", help="with --clips: others than the published ones")
+    parser.add_argument("--long-side", type=int, default=448, help="with --clips: larger pictures are reduced to this")
     parser.add_argument("--smoke", action="store_true", help="little pictures, once: does it run?")
     options = parser.parse_args()
     if options.smoke:
         options.chains, options.activity, options.size, options.rounds = "8x16x24x2", "0.2", "64x64", 1
         print("a smoke run: it shows that the script works, its figures mean nothing")
     torch.set_num_threads(1)
+    efforts = [float(one) for one in options.efforts.split(",")]
+    if options.whole and options.clips:
+        compare_clips(options.whole, options.weights, options.clips, options.long_side, efforts, options.rounds)
+        return
     if options.whole:
-        compare_whole(options.whole, options.size, [float(one) for one in options.efforts.split(",")], options.rounds)
+        compare_whole(options.whole, options.size, efforts, options.rounds)
         return
     with torch.no_grad():
         for chain in options.chains.split(","):

@@ -1,6 +1,7 @@
 """What the scripts draw_*.py share: their options, the network they look into, its frames, flow in colours."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,10 @@ def open_model(parser: argparse.ArgumentParser, given: argparse.Namespace, kind:
     if given.weights is None:
         model = build(given.model)
     else:
-        load_any = load_flow if resolve(given.model)[0].task == "flow" else load
+        task = resolve(given.model)[0].task
+        load_any = (
+            load_flow if task == "flow" else partial(load, task="predict" if task == "predict" else "interpolate")
+        )
         model = load_any(given.model, weights=given.weights)
     if not isinstance(model, kind):
         parser.error(f"--model {given.model} is not {kind.__name__}")

@@ -781,6 +781,7 @@ SYSTEMS: tuple[System, ...] = (
                 "straight": True,
                 "guide": 0.05,
                 "distil": True,
+                "beta": 0.0,  # flow is learnt from labels before pictures tell of it
             },
             "full": {"widths": (20, 32, 48, 64), "depths": (3, 3, 2, 2), "effort": 1.0},
             "fast": {"widths": (20, 32, 48, 64), "depths": (3, 3, 2, 2), "effort": 0.35},

@@ -121,6 +121,7 @@ class UGSP(nn.Module):
     straight     masks of 0 and 1 in training, too
     guide        weight of the labels of the masks; `thrift` that of |S − target|
     distil       UGSP-distill: features are drawn to those of the true frame, flow to labels of flow
+    beta         how fast labels of flow are heard less, the farther they are from the flow found; 0: never less
 
     The state is {"frames": B 2 3 H W, "features": per level (f0, f1)}; the object holds parameters only.
     """
@@ -138,6 +139,7 @@ class UGSP(nn.Module):
         guide: float = 0.005,
         thrift: float = 0.01,
         distil: bool = False,
+        beta: float = 0.3,
     ) -> None:
         super().__init__()
         if min(tiles) < 1 or any(2 * coarse % fine for coarse, fine in pairwise(tiles)):
@@ -145,7 +147,7 @@ class UGSP(nn.Module):
         if not LEAST <= target <= 1:
             raise UsageError(f"UGSP: target lies between {LEAST} and 1, got {target}.")
         self.contract = Contract(times=(Fraction(1, 2),), multiple=STRIDE, minimum=STRIDE)
-        self.temperature, self.straight, self.distil = temperature, straight, distil
+        self.temperature, self.straight, self.distil, self.beta = temperature, straight, distil, beta
         self.target, self.guide, self.thrift = target, guide, thrift
         self.tiles = tiles
         self.ratios = tuple(2 * coarse // fine for coarse, fine in pairwise(tiles))
@@ -293,7 +295,7 @@ class UGSP(nn.Module):
         keep, *targets = labelled
         *coarse, final = (flow[keep] for flow in flows)
         return _add(
-            flow_distillation([flow[:, side] for flow in coarse], target, final=final[:, side])
+            flow_distillation([flow[:, side] for flow in coarse], target, final=final[:, side], beta=self.beta)
             for target, side in zip(targets, (slice(0, 2), slice(2, 4)), strict=True)
         )
 
