@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from midframe.bench.clips import Scores, ValidationClips
     from midframe.bench.flow import FlowScenes
     from midframe.bench.held_out import HeldOut
+    from midframe.bench.space_time import SpaceTimeClips
     from midframe.ops.perception import Network
     from midframe.train.loop import Step, Validation
     from midframe.train.recipe import Recipe
@@ -125,7 +126,7 @@ def train(
         if not quiet and rank == 0:
             typer.echo(text, err=True)
 
-    clips, scenes, held_out = None, None, None
+    clips, scenes, held_out, films = None, None, None, None
     row = resolve(found.system)[0]
     if found.data.made:
         from midframe.bench.held_out import HeldOut
@@ -145,6 +146,14 @@ def train(
 
             others = open_source(found, getattr(model, "contract", None), validate, None, place)
             held_out = HeldOut(others, count=found.run.held_out, batch=found.data.batch)
+        elif row.task == "superresolve" and validate is not None and rank == 0:
+            from midframe.bench.space_time import SpaceTimeClips
+
+            films = SpaceTimeClips(
+                validate, inputs=found.data.inputs, scale=found.data.shrink[1], factor=found.data.gaps[0],
+                long_side=long_side, limit=windows,
+            )  # fmt: skip
+            films.windows()
         elif validate is not None and rank == 0:
             from midframe.bench.clips import ValidationClips
 
@@ -159,6 +168,8 @@ def train(
             return judge_made(held_out, one, row.unit)
         if scenes is not None:
             return judge_flow(scenes, one, place)
+        if films is not None:
+            return judge_space(films, one, place)
         assert clips is not None
         return judge_on(clips, one, place, network)
 
@@ -167,7 +178,7 @@ def train(
         with terminable():
             outcome = run(
                 found, model, source, folder,
-                evaluate=None if clips is None and scenes is None and held_out is None else judge,
+                evaluate=judge if clips or scenes or held_out or films else None,
                 budget=seconds, resume=resume, device=place, tell=tell,
             )  # fmt: skip
     except KeyboardInterrupt as stop:
@@ -398,6 +409,21 @@ def judge_on(
     rows = [np.concatenate([worst.made, worst.truth], 1) for worst in scores.worst]
     return Validation(
         figures, {f"worst{k}": row for k, row in enumerate(rows)}, lowest="" if scores.lpips is None else "lpips"
+    )
+
+
+def judge_space(films: "SpaceTimeClips", model: Any, device: "torch.device") -> "Validation":
+    """PSNR of Y of all frames, of those read and of those left out, and the worst beside what they should be."""
+    import numpy as np
+
+    from midframe.train.loop import Validation
+
+    scores = films.score(model, device, worst=3)
+    parts = {"psnr": scores, "psnr kept": scores.kept, "psnr left out": scores.between}
+    rows = [np.concatenate([worst.made, worst.truth], 1) for worst in scores.worst]
+    return Validation(
+        {name: part.psnr for name, part in parts.items() if part.frames},
+        {f"worst{k}": row for k, row in enumerate(rows)},
     )
 
 

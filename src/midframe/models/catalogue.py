@@ -25,6 +25,7 @@ DOES: Mapping[Task, str] = MappingProxyType(
     {
         "interpolate": "makes frames between frames, not after the last one",
         "predict": "makes frames after the last one, not between frames",
+        "superresolve": "makes frames of another size (`midframe upscale`)",
         "flow": "estimates flow and makes no frames",
         "generate": "makes pictures of its own (`midframe sample`), no frames of a film",
         "fit": "is fitted to one clip (`midframe fit`, `midframe walk`) and makes no frames of another",
@@ -1261,6 +1262,91 @@ SYSTEMS: tuple[System, ...] = (
         weights="none",
         page="time_to_image",
     ),
+    System(
+        "zooming-slowmo",
+        "midframe.models.zooming_slowmo:ZoomingSlowMo",
+        task="superresolve",
+        year=2020,
+        paper="Zooming Slow-Mo: Fast and Accurate One-Stage Space-Time Video Super-Resolution, CVPR 2020, "
+        "arXiv 2002.11616",
+        variants={"base": {}, "tiny": {"width": 8, "groups": 2, "front": 1, "back": 1}},
+        params=11_102_771,
+        weights="none",
+        page="zooming_slowmo",
+        times="1/2",
+    ),
+    System(
+        "zooming-slowmo-s",
+        "midframe.models.zooming_slowmo:ZoomingSlowMo",
+        task="superresolve",
+        year=2020,
+        paper="none: Zooming SlowMo (CVPR 2020, arXiv 2002.11616), small, begun as bicubic",
+        variants={
+            "base": {"width": 16, "groups": 2, "front": 2, "back": 4, "align": False, "residual": True},
+            "tiny": {"width": 8, "groups": 2, "front": 1, "back": 1, "residual": True},
+        },
+        params=521_000,
+        weights="none",
+        page="zooming_slowmo",
+        times="1/2",
+    ),
+    System(
+        "videoinr",
+        "midframe.models.videoinr:VideoINR",
+        task="superresolve",
+        year=2022,
+        paper="VideoINR: Learning Video Implicit Neural Representation for Continuous Space-Time Super-Resolution, "
+        "CVPR 2022, arXiv 2206.04647",
+        variants={
+            "base": {},
+            "splat": {"motion": "splat"},  # forwards, after MoTIF (ICCV 2023)
+            "fourier": {"motion": "splat", "mapper": "fourier"},  # and by waves, after BF-STVSR (CVPR 2025)
+            "tiny": {"width": 8, "groups": 2, "front": 1, "back": 1, "hidden": (16, 16), "mix": (16, 16)},
+        },
+        params=10_978_615,
+        weights="none",
+    ),
+    System(
+        "videoinr-s",
+        "midframe.models.videoinr:VideoINR",
+        task="superresolve",
+        year=2022,
+        paper="none: VideoINR (CVPR 2022, arXiv 2206.04647), small, begun as bicubic",
+        variants={
+            name: {
+                "width": 16,
+                "groups": 2,
+                "front": 2,
+                "back": 4,
+                "align": False,
+                "hidden": (32, 32, 64),
+                "mix": (32, 32, 64, 64),
+                "residual": True,
+                "relative": True,
+                **changes,
+            }
+            for name, changes in {
+                "base": {},
+                "splat": {"motion": "splat"},
+                "fourier": {"motion": "splat", "mapper": "fourier"},
+            }.items()
+        }
+        | {
+            "tiny": {
+                "width": 8,
+                "groups": 2,
+                "front": 1,
+                "back": 1,
+                "hidden": (16, 16),
+                "mix": (16, 16),
+                "residual": True,
+                "relative": True,
+            },
+        },
+        params=519_000,
+        weights="none",
+        page="videoinr",
+    ),
 )
 
 
@@ -1307,7 +1393,7 @@ def find(name: str) -> System:
     return resolve(name)[0]
 
 
-def check_frames(row: System, task: Literal["interpolate", "predict"] = "interpolate") -> None:
+def check_frames(row: System, task: Literal["interpolate", "predict", "superresolve"] = "interpolate") -> None:
     """Raises UsageError if the system does not make frames of this kind."""
     if row.task != task:
         there = [other.name for other in systems() if other.task == task]
