@@ -137,9 +137,9 @@ class SpaceTimeClips:
         long_side: int | None = None,
         limit: int | None = None,
     ) -> None:
-        if inputs < 2 or factor < 1 or not scale > 1 or (limit is not None and limit < 1):
+        if min(inputs, factor) < 1 or not scale > 1 or (limit is not None and limit < 1):
             raise UsageError(
-                f"space-time clips: at least 2 inputs, a factor of 1 and 1 window, and a scale above 1; got {inputs}, "
+                f"space-time clips: at least 1 input, a factor of 1 and 1 window, and a scale above 1; got {inputs}, "
                 f"{factor}, {limit} and {scale:g}."
             )
         self.folder, self.sources = folder, find_clips([str(folder)])
