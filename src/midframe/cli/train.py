@@ -274,8 +274,8 @@ def evaluate(
         raise UsageError("Give the clips to measure on: --clips DIR.")
     chosen = None if factors is None else [int(factor) for factor in factors.split(",")]
     if task == "superresolve":
-        evaluate_space(model, weights, clips, 4.0 if scale is None else scale, chosen, long_side, windows, lpips, device,
-                       per_clip, quiet)  # fmt: skip
+        scale = 4.0 if scale is None else scale
+        evaluate_space(model, weights, clips, scale, chosen, long_side, windows, lpips, device, per_clip, quiet)
         return
 
     from midframe.bench.clips import FACTORS, ValidationClips
@@ -332,7 +332,9 @@ def evaluate_space(
         with counting(f"measuring {factor}x", quiet=quiet) as count:
             scores = films.score(judged, device, lpips=network, on_progress=count)
         blended = films.score_blend(lpips=network)
-        typer.echo(f"{factor} times the frames, {scale:g} times the size, {len(scores.frames)} frames; PSNR / SSIM of Y")
+        typer.echo(
+            f"{factor} times the frames, {scale:g} times the size, {len(scores.frames)} frames; PSNR / SSIM of Y"
+        )
         typer.echo(format_table([(model, scores), ("bicubic, cross-fade", blended)]))
         if per_clip:
             typer.echo(format_table(list(scores.clips.items())))

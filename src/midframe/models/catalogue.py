@@ -101,6 +101,21 @@ class System:
         }
 
 
+# The small form of videoinr, from which its variants differ.
+VIDEOINR_S: Mapping[str, Any] = MappingProxyType(
+    {
+        "width": 16,
+        "groups": 2,
+        "front": 2,
+        "back": 4,
+        "align": False,
+        "hidden": (32, 32, 64),
+        "mix": (32, 32, 64, 64),
+        "residual": True,
+        "relative": True,
+    }
+)
+
 SYSTEMS: tuple[System, ...] = (
     System(
         "midnet",
@@ -1283,9 +1298,10 @@ SYSTEMS: tuple[System, ...] = (
         paper="none: Zooming SlowMo (CVPR 2020, arXiv 2002.11616), small, begun as bicubic",
         variants={
             "base": {"width": 16, "groups": 2, "front": 2, "back": 4, "align": False, "residual": True},
+            "aligned": {"width": 16, "groups": 2, "front": 2, "back": 4, "residual": True},
             "tiny": {"width": 8, "groups": 2, "front": 1, "back": 1, "residual": True},
         },
-        params=521_000,
+        params=217_991,
         weights="none",
         page="zooming_slowmo",
         times="1/2",
@@ -1313,37 +1329,13 @@ SYSTEMS: tuple[System, ...] = (
         year=2022,
         paper="none: VideoINR (CVPR 2022, arXiv 2206.04647), small, begun as bicubic",
         variants={
-            name: {
-                "width": 16,
-                "groups": 2,
-                "front": 2,
-                "back": 4,
-                "align": False,
-                "hidden": (32, 32, 64),
-                "mix": (32, 32, 64, 64),
-                "residual": True,
-                "relative": True,
-                **changes,
-            }
-            for name, changes in {
-                "base": {},
-                "splat": {"motion": "splat"},
-                "fourier": {"motion": "splat", "mapper": "fourier"},
-            }.items()
-        }
-        | {
-            "tiny": {
-                "width": 8,
-                "groups": 2,
-                "front": 1,
-                "back": 1,
-                "hidden": (16, 16),
-                "mix": (16, 16),
-                "residual": True,
-                "relative": True,
-            },
+            "base": VIDEOINR_S,
+            "splat": {**VIDEOINR_S, "motion": "splat"},
+            "fourier": {**VIDEOINR_S, "motion": "splat", "mapper": "fourier"},
+            "aligned": {**VIDEOINR_S, "align": True},
+            "tiny": {**VIDEOINR_S, "width": 8, "front": 1, "back": 1, "hidden": (16, 16), "mix": (16, 16)},
         },
-        params=519_000,
+        params=220_604,
         weights="none",
         page="videoinr",
     ),

@@ -52,8 +52,9 @@ Where we differ from the authors' code:
 * The mean of the loss is learnt from (their advice for the second stage), not the sum.
 * Ours, off as published, on in the small form: `residual`, the answer is added to both frames, enlarged (bicubic), read
   where flow points and mixed, w0 = (1−t)/((1−t) + t e^s), s a fourth answer of colour; it begins as a cross-fade, for
-  the last layers of motion and colour begin as 0. And `relative`: flow in pixels of the input, which mean the same
-  motion whatever size is asked for.
+  the last layers of motion and colour begin as 0. And `relative`: flow is found in pixels of the input, which mean the
+  same motion whatever size is asked for, and as if the frame were a whole step away: it is multiplied by t for frame 0
+  and 1−t for frame 1, so that a frame at its own time is not moved.
 
 Nothing is clamped. Checked against a description of Picsart-AI-Research/VideoINR and its counts of parameters.
 """
@@ -252,7 +253,7 @@ class Warped(nn.Module):
         entered = self.motion.enter(whole[:, :, rows], 0) + read(state["motion"], grid.here(whole))
         flow = exact(self.motion(entered + self.motion.enter(t, 3)))
         if self.relative:
-            flow = in_pixels(flow, state["motion"], size)
+            flow = in_pixels(flow, state["motion"], size) * torch.cat([t, t, 1 - t, 1 - t], 1)
         entered, places = self.colour.enter(t, 6), (grid.at(flow[:, :2]), grid.at(flow[:, 2:]))
         for k, place in enumerate(places):
             entered = entered + self.colour.enter(read(whole, place), k) + read(state[f"colour{k}"], place)
@@ -352,7 +353,7 @@ class VideoINR(nn.Module):
     motion    "warp", as published, or "splat"
     mapper    "siren", as published, or with "splat" also "fourier"
     residual  ours: the answer is added to the enlarged frames, carried along the motion and mixed
-    relative  ours: flow is found in pixels of the input
+    relative  ours: flow is found in pixels of the input for a whole step in time
 
     The state is {"frames": B 2 3 H W, and maps at that size}; the object holds parameters only. Raises UsageError for
     words and numbers that cannot be meant.
