@@ -91,12 +91,13 @@ def test_windows_that_do_not_fit_are_refused(shape):
 
 
 def test_sizes_are_those_of_the_contract():
-    assert choose_size("It", None, (8, 12), TWO, 4.0) == (32, 48)
-    assert choose_size("It", (8, 12), (8, 12), TWO, 4.0) == (8, 12)
-    assert choose_size("It", (21, 31), (8, 12), TWO, 4.0) == (21, 31)
+    frames = torch.rand(1, 2, 3, 8, 12)
+    assert choose_size("It", None, frames, TWO, 4.0) == (32, 48)
+    assert choose_size("It", (8, 12), frames, TWO, 4.0) == (8, 12)
+    assert choose_size("It", (21, 31), frames, TWO, 4.0) == (21, 31)
     for size in ((7, 12), (8, 193)):
         with pytest.raises(ContractError, match="It makes 8×12 frames 1 to 16 times as large, asked for"):
-            choose_size("It", size, (8, 12), TWO, 4.0)
+            choose_size("It", size, frames, TWO, 4.0)
 
 
 def test_a_batch_of_another_size_or_time_is_refused():

@@ -240,8 +240,8 @@ class SpaceTimeClips:
 
 def compare(made: UInt8[np.ndarray, "h w 3"], truth: UInt8[np.ndarray, "h w 3"]) -> tuple[float, float]:
     """PSNR (at most 100 dB) and SSIM of Y of two 8-bit pictures."""
-    pair = [picture @ np.array(Y_601) + 16 for picture in (made, truth)]
-    return min(psnr(*pair, peak=255), CEILING), ssim(*pair, "gaussian2d", peak=255)
+    first, second = (picture @ np.array(Y_601) + 16 for picture in (made, truth))
+    return min(psnr(first, second, peak=255), CEILING), ssim(first, second, "gaussian2d", peak=255)
 
 
 def format_table(rows: Sequence[tuple[str, Scores]]) -> str:

@@ -25,11 +25,12 @@ anywhere, little memory is needed.
 
 `motion="splat"`: forwards instead of backwards, after Chen et al., "MoTIF", ICCV 2023, arXiv 2307.07988. A pixel of
 frame r says where it goes, and is carried there (`ops.splat`); what arrives is mixed by weights that say how sure each
-is. No flow network is taken as a help, and what is splatted are HR features of each frame and the enlarged frame:
+is. No flow network is taken as a help. What is splatted are HR features of each frame and, with `residual`, the frame
+itself, enlarged:
 
       space   HR_r = Siren(F_r, I_r at the nearest cell; place in it), without t           64, for r = 0, 1
       motion  v, z = Siren(HR_r; F_r Fm F_1−r, I_r I_1−r here; d), d = |t − r|; the pixel goes d·v
-      splat   S = Σ w HR_r / Σ w over what lands, w = (1 − d) exp(−|z|)
+      splat   S = Σ w HR_r / Σ w over what lands, w = (1 − d) σ(z)
       colour  RGB = Siren(S; ln(Σ w + small); Fm here; t)
 
 `mapper="fourier"` makes HR_r by few waves in place of Siren, after Kim et al., "BF-STVSR", CVPR 2025, arXiv 2501.11043:
@@ -38,9 +39,9 @@ HR = W (A ∘ [cos πFδ, sin πFδ]), amplitude A and frequency F from Siren at
 | configuration | channels | residual blocks | parameters |
 |---|---|---|---|
 | `videoinr` | 64 | 5 + 40 | 10,978,615 |
-| `videoinr/splat` | 64 | 5 + 40 | 10,955,387 |
-| `videoinr/fourier` | 64 | 5 + 40 | 10,955,387 |
-| `videoinr-s` | 16 | 2 + 4 | 500,000 |
+| `videoinr/splat` | 64 | 5 + 40 | 10,944,630 |
+| `videoinr/fourier` | 64 | 5 + 40 | 10,965,110 |
+| `videoinr-s` | 16 | 2 + 4, memory not aligned | 220,604 |
 
 The published count, 11,312,698, has 334,083 of a head that is built and never used.
 
@@ -106,17 +107,18 @@ class Siren(nn.Module):
     def enter(self, x: Float[Tensor, "b c h w"], *parts: int) -> Float[Tensor, "b d h w"]:
         """What `x`, these parts side by side, gives in the first layer, before all parts are added up."""
         ends = [sum(self.parts[: k + 1]) for k in range(len(self.parts))]
-        weight: Tensor = self.layers[0].weight  # type: ignore[assignment]
-        columns = [weight[:, ends[k] - self.parts[k] : ends[k]] for k in parts]
+        first: Any = self.layers[0]
+        columns = [first.weight[:, ends[k] - self.parts[k] : ends[k]] for k in parts]
         return F.conv2d(x, torch.cat(columns, 1))
 
     def forward(self, entered: Float[Tensor, "b d h w"]) -> Float[Tensor, "b e h w"]:
         """The answer to the sum of what entered."""
-        first, *inner, last = self.layers
+        first: Any = self.layers[0]
         x = torch.sin(self.omega * (entered + first.bias[:, None, None]))
-        for layer in inner:
+        for layer in self.layers[1:-1]:
             x = torch.sin(self.omega * layer(x))
-        return last(x)  # type: ignore[no-any-return]
+        made: Tensor = self.layers[-1](x)
+        return made
 
     def begin_as_zero(self) -> None:
         nn.init.zeros_(self.layers[-1].weight)  # type: ignore[arg-type]
@@ -183,7 +185,7 @@ class Points(nn.Module):
         return self.siren.enter(own, 0, 1)
 
     def forward(self, entered: Float[Tensor, "b d h w"], grid: Grid) -> Float[Tensor, "b c rows ww"]:
-        return self.siren(grid.nearest(entered) + self.siren.enter(grid.within(entered), 2))  # type: ignore[no-any-return]
+        return self.siren(grid.nearest(entered) + self.siren.enter(grid.within(entered), 2))
 
 
 class Waves(nn.Module):
@@ -195,12 +197,14 @@ class Waves(nn.Module):
         self.mix = nn.Conv2d(width, width, 1)
 
     def enter(self, own: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
-        return self.find(self.find.enter(own, 0, 1))  # type: ignore[no-any-return]
+        return self.find(self.find.enter(own, 0, 1))
 
     def forward(self, entered: Float[Tensor, "b d h w"], grid: Grid) -> Float[Tensor, "b c rows ww"]:
         amplitude, frequency = grid.nearest(entered).chunk(2, 1)
-        phase = torch.pi * (frequency.unflatten(1, (-1, 2)) * grid.within(entered)[:, None]).sum(2)
-        return self.mix(amplitude * torch.cat([phase.cos(), phase.sin()], 1))  # type: ignore[no-any-return]
+        down, across = frequency.chunk(2, 1)
+        y, x = grid.within(entered).chunk(2, 1)
+        phase = torch.pi * (down * y + across * x)
+        return self.mix(amplitude * torch.cat([phase.cos(), phase.sin()], 1))
 
 
 class Decoder(Protocol):
@@ -244,7 +248,7 @@ class Warped(nn.Module):
 
     def _enlarge(self, state: State, t: Tensor, grid: Grid) -> Tensor:
         entered = grid.nearest(state["space"]) + self.space.enter(grid.within(state["space"]), 2)
-        return self.space(entered + self.space.enter(t, 3))  # type: ignore[no-any-return]
+        return self.space(entered + self.space.enter(t, 3))
 
     def _colour(
         self, state: State, whole: Tensor, frames: Tensor | None, t: Tensor, size: tuple[int, int], rows: slice
@@ -259,10 +263,10 @@ class Warped(nn.Module):
             entered = entered + self.colour.enter(read(whole, place), k) + read(state[f"colour{k}"], place)
         made = self.colour(entered)
         if frames is None:
-            return made  # type: ignore[no-any-return]
+            return made
         first = torch.sigmoid(torch.logit(1 - t) - made[:, 3:])  # (1−t) / ((1−t) + t eˢ)
         seen = [read(frames[:, k], place, "border") for k, place in enumerate(places)]
-        return first * seen[0] + (1 - first) * seen[1] + made[:, :3]  # type: ignore[no-any-return]
+        return first * seen[0] + (1 - first) * seen[1] + made[:, :3]
 
 
 class Splatted(nn.Module):
@@ -296,8 +300,8 @@ class Splatted(nn.Module):
         both = torch.stack(around, 1).flatten(0, 1)
         return {
             "frames": frames,
-            "space": self.space.enter(own).unflatten(0, (-1, 2)),
-            "motion": self.motion.enter(both, 1, 2).unflatten(0, (-1, 2)),
+            "space": pair_up(self.space.enter(own)),
+            "motion": pair_up(self.motion.enter(both, 1, 2)),
             "colour": self.colour.enter(features[:, 1], 2),
         }
 
@@ -319,7 +323,7 @@ class Splatted(nn.Module):
         frames = resize_cubic(state["frames"], size) if self.residual else None
         if frames is not None:
             carried.insert(0, frames.flatten(0, 1))
-        landed = splat(torch.cat(carried, 1) * weight, flow, mode="sum").unflatten(0, (-1, 2)).sum(1)
+        landed = pair_up(splat(torch.cat(carried, 1) * weight, flow, mode="sum")).sum(1)
         total = landed[:, -1:] + FEW
         made = torch.cat([self._colour(state, landed, total, t, size, rows) for rows in cut_rows(size, len(t))], 2)
         if frames is None:
@@ -334,7 +338,12 @@ class Splatted(nn.Module):
         grid, arrived = Grid(size, rows, t), total[:, :, rows]
         entered = self.colour.enter(landed[:, 3 if self.residual else 0 : -1, rows] / arrived, 0)
         entered = entered + self.colour.enter(arrived.log(), 1) + read(state["colour"], grid.here(t))
-        return self.colour(entered + self.colour.enter(t, 3))  # type: ignore[no-any-return]
+        return self.colour(entered + self.colour.enter(t, 3))
+
+
+def pair_up(maps: Float[Tensor, "b2 c h w"]) -> Float[Tensor, "b 2 c h w"]:
+    """What was made of both frames of each member of a batch, side by side again."""
+    return maps.reshape(-1, 2, *maps.shape[1:])
 
 
 def in_pixels(flow: Tensor, maps: Tensor, size: tuple[int, int]) -> Tensor:
@@ -405,7 +414,7 @@ class VideoINR(nn.Module):
         Raises ContractError for times and sizes that the contract does not hold.
         """
         frames: Tensor = state["frames"]
-        size = choose_size("VideoINR", size, tuple(frames.shape[-2:]), self.contract, USUAL)
+        size = choose_size("VideoINR", size, frames, self.contract, USUAL)
         times = read_times("VideoINR", t, frames[:, 0], self.contract)
         return self.decoder(state, times, size).to(frames.dtype)
 
@@ -421,5 +430,5 @@ class VideoINR(nn.Module):
         count = batch.targets.shape[1]
         state = self.decoder.enter(batch.frames, self.encoder(batch.frames))
         state = {name: value.repeat_interleave(count, 0) for name, value in state.items()}
-        made = self.decoder(state, times, tuple(batch.targets.shape[-2:]))
+        made = self.decoder(state, times, (batch.targets.shape[-2], batch.targets.shape[-1]))
         return {"loss": charbonnier(made, batch.targets.flatten(0, 1)), "made": made}
