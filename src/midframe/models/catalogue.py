@@ -44,7 +44,8 @@ class System:
     weights   where trained weights come from: "none-needed" (nothing to train), "bundled" (in the wheel), "repo"
               (the repository's weights folder), "pull" (`midframe weights pull`), "none" (train it yourself)
     cards     names of the weights cards, e.g. "rife-4.26/released"; a card says which variants it fits
-    times     "any", "1/2" or "whole" (1, 2 … frames ahead): the times it renders
+    times     "any", "1/2" (of a system that enlarges whole times, too) or "whole" (1, 2 … frames ahead): those it
+              renders
     licence   SPDX name of the code; that of weights is on their card
     page      name of the page in the documentation that it shares with others; None: its own name
     parts     keyword argument → name of the system that `load` builds for it, e.g. {"flow": "pwcnet"}
@@ -1299,7 +1300,7 @@ SYSTEMS: tuple[System, ...] = (
         variants={
             "base": {"width": 16, "groups": 2, "front": 2, "back": 4, "align": False, "residual": True},
             "aligned": {"width": 16, "groups": 2, "front": 2, "back": 4, "residual": True},
-            "tiny": {"width": 8, "groups": 2, "front": 1, "back": 1, "residual": True},
+            "tiny": {"width": 8, "groups": 2, "front": 1, "back": 1, "align": False, "residual": True},
         },
         params=217_991,
         weights="none",
