@@ -32,7 +32,8 @@ def check_synthesizer(
 
     Checked: shape, dtype and finiteness of the answer; times outside the contract refused with ContractError; same
     answer twice and with another clip in between (no state on the object); a batch is its members; input not
-    written to; the smallest size; still windows; symmetry in time and maps of times where they are claimed.
+    written to; the smallest size; still windows; symmetry in time and maps of times where they are claimed; of a
+    model that enlarges, sizes from the least to the most it claims, and no others.
     """
     contract = model.contract
     _check_contract(contract)
@@ -74,6 +75,9 @@ def check_synthesizer(
         plane[..., height // 2 :, :] = contract.covers[1]
         _check_answer(model.render(state, plane), clip, contract, times[0])
 
+    if contract.enlarges:
+        _check_sizes(model, model.prepare(clip[..., : _fit(8, contract), : _fit(8, contract)].contiguous()), t)
+
     for refused in _refused(contract):
         try:
             model.render(state, refused)
@@ -113,11 +117,33 @@ def _check_contract(contract: Contract) -> None:
 
 
 def _check_answer(answer: Tensor, clip: Tensor, contract: Contract, t: float) -> None:
-    if contract.scale == (1, 1):
-        expected = (clip.shape[0], contract.channels, *clip.shape[-2:])
+    expected = (clip.shape[0], contract.channels, *clip.shape[-2:])
+    if contract.enlarges:
+        least, most = contract.scale
+        times = [made / given for made, given in zip(answer.shape[-2:], clip.shape[-2:], strict=True)]
+        assert tuple(answer.shape[:2]) == expected[:2], f"t={t}: shape {tuple(answer.shape)} of {expected[:2]}"
+        assert all(least <= one <= most for one in times), f"t={t}: {times} times the size, scale is {contract.scale}"
+    else:
         assert tuple(answer.shape) == expected, f"t={t}: shape {tuple(answer.shape)}, expected {expected}"
     assert answer.dtype == clip.dtype, f"t={t}: dtype {answer.dtype}, frames are {clip.dtype}"
     assert bool(torch.isfinite(answer).all()), f"t={t}: the answer holds NaN or infinity"
+
+
+def _check_sizes(model: Synthesizer, state: Any, t: float) -> None:
+    """Of a state of the smallest frames from 8 × 8 on."""
+    contract = model.contract
+    side = _fit(8, contract)
+    least, most = contract.scale
+    for times in {least, (least + most) / 2, most}:
+        size = (round(side * times), round(side * times))
+        made = model.render(state, t, size)
+        assert tuple(made.shape[-2:]) == size, f"asked for {size}, made {tuple(made.shape[-2:])}"
+    for times in (least / 2, 2 * most):
+        try:
+            model.render(state, t, (round(side * times), round(side * times)))
+        except ContractError:
+            continue
+        raise AssertionError(f"{times:g} times the size is outside the scale and was not refused with ContractError")
 
 
 def _clip(contract: Contract, height: int, width: int, generator: torch.Generator) -> Tensor:

@@ -58,6 +58,8 @@ def place(tmp_path_factory):
     (folder / "lpips.toml").write_text(midnet.replace("[optim]", "[optim]\nlpips = 1.0"))
     (folder / "blind.toml").write_text(RECIPE.format(steps=1).replace("[optim]", "[optim]\nlpips = 1.0"))
     (folder / "woven.toml").write_text((folder / "flow.toml").read_text().replace("[optim]", "[optim]\ntexture = 0.1"))
+    larger = RECIPE.format(steps=2).replace("ifrnet-s/tiny", "videoinr-s/tiny").replace("synthetic = 0.25", "")
+    (folder / "larger.toml").write_text(larger.replace("flow = true", "shrink = [2.0, 4.0]\ntargets = 2"))
     (folder / "begun.toml").write_text('start = "midnet"\n' + midnet)
     (folder / "astray.toml").write_text('start = "dis"\n' + midnet)
     return folder
@@ -262,6 +264,45 @@ def test_eval_counts_where_shapes_go_in_sampled_futures(midframe, tmp_path):
 def test_samples_are_for_models_of_futures_and_pictures(midframe):
     code, _, err = midframe("eval", "extrapolate/tiny", "--samples", 2)
     assert code == 2 and "measured frame by frame: leave out --samples and --pictures" in err
+
+
+def test_a_system_that_enlarges_is_trained_and_measured_beside_bicubic(train, midframe, place, tmp_path):
+    code, _, err = train("--validate", place / "val", recipe="larger")
+    assert code == 0, err
+    rows = read_rows(tmp_path / "run" / "log.csv")
+    assert {"val psnr", "val psnr kept", "val psnr left out"} <= set(rows[-1]) | set(rows[-2])
+    best = tmp_path / "run" / "best.safetensors"
+    code, out, err = midframe(
+        "eval", "videoinr-s/tiny", "--weights", best, "--clips", place / "val", "--scale", 3, "--factors", "1,4", "-q"
+    )
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].startswith("1 times the frames, 3 times the size, ")
+    assert lines[4].startswith("4 times the frames, 3 times the size, 5 frames; PSNR / SSIM of Y")
+    assert [line.split("  ")[0] for line in lines if "." in line] == ["videoinr-s/tiny", "bicubic, cross-fade"] * 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["blend", "--clips", "val", "--scale", "2"], "blend keeps the size: leave out --scale 2."),
+        (["videoinr-s/tiny", "--scale", "40"], "videoinr-s/tiny enlarges 1 to 16 times: --scale 40 is not within that"),
+        (["zooming-slowmo/tiny", "--factors", "4"], "zooming-slowmo/tiny renders only t = 0, 1/2"),
+        (["zooming-slowmo/tiny", "--factors", "2"], "no clip has 7 frames"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_what_cannot_be_measured_of_a_system_that_enlarges_is_one_line(
+    midframe, place, tmp_path, monkeypatch, options, message
+):
+    monkeypatch.chdir(place)
+    weights = tmp_path / "tiny.safetensors"
+    if "/" in options[0]:
+        save_file(build(options[0]).state_dict(), weights)
+        options = [*options, "--weights", weights, "--clips", "val"]
+    code, out, err = midframe("eval", *options)
+    assert code in (2, 3) and (out, err.count("\n")) == ("", 1)
+    assert message in err
 
 
 def test_a_budget_is_read():

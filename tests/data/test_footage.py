@@ -8,7 +8,7 @@ import torch
 from midframe.data.augment import NONE, Augment, read_region
 from midframe.data.footage import Footage
 from midframe.data.pack import find_clips, pack
-from midframe.data.windows import ahead, between, neighbours
+from midframe.data.windows import ahead, between, neighbours, throughout
 from midframe.errors import InputError
 
 
@@ -39,6 +39,20 @@ def test_without_augmentation_a_batch_is_the_footage(store):
     assert batch.times.tolist() == [[0, 1]] * 5
     assert batch.target_times.tolist() == [[0.25, 0.5, 0.75]] * 5
     assert set(batch.labels) == {"motion", "clip"} and (batch.labels["motion"] > 0).all()
+
+
+def test_backwards_a_window_has_its_times_mirrored(store):
+    """Of frames at 0, 1 and 2 and all between, read in either order, the targets at whole times are the inputs."""
+    source = Footage(store, [throughout(3, factor=2)], Augment((24, 24), brightness=0.2))
+    batch = source.sample(generator(), 16)
+    assert batch.times.tolist() == [[0, 1, 2]] * 16 and batch.target_times.tolist() == [[0, 0.5, 1, 1.5, 2]] * 16
+    assert torch.equal(batch.targets[:, ::2], batch.frames)
+    some = Footage(store, [throughout(2, factor=4, choose=2)], Augment((24, 24))).sample(generator(), 64)
+    assert set(some.target_times.flatten().tolist()) == {0, 0.25, 0.5, 0.75, 1}
+    for k in range(64):
+        for time, target in zip(some.target_times[k].tolist(), some.targets[k], strict=True):
+            if time in (0, 1):
+                assert torch.equal(target, some.frames[k, int(time)])
 
 
 @pytest.mark.parametrize("scales", [(1.0,), (0.8, 1.0, 1.5)])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from midframe.data.store import PackedClip, Store
-from midframe.data.windows import Shape, ahead, between, find_windows, neighbours, spaced
+from midframe.data.windows import Shape, ahead, between, find_windows, neighbours, spaced, throughout
 from midframe.errors import InputError, UsageError
 
 
@@ -36,6 +36,14 @@ def windows_of(*entries, shapes=None, **options):
         (between(4, choose=None), (0, 4), (1, 2, 3), (0, 1, 0.25, 0.5, 0.75)),
         (ahead(3, 2), (0, 1, 2), (3, 4), (-2, -1, 0, 1, 2)),
         (ahead(2, 3, stride=2), (0, 2), (4, 6, 8), (-1, 0, 1, 2, 3)),
+        (throughout(2, factor=2), (0, 2), (0, 1, 2), (0, 1, 0, 0.5, 1)),
+        (throughout(3, factor=1), (0, 1, 2), (0, 1, 2), (0, 1, 2, 0, 1, 2)),
+        (
+            throughout(2, factor=4, times=(Fraction(0), Fraction(1, 2), Fraction(1))),
+            (0, 4),
+            (0, 2, 4),
+            (0, 1, 0, 0.5, 1),
+        ),
     ],
 )
 def test_shapes(shape, inputs, targets, times):
@@ -57,6 +65,11 @@ def test_shapes(shape, inputs, targets, times):
         lambda: Shape((0, 2, 4), (1, 3)),
         lambda: Shape((0, 2), (1,), choose=2),
         lambda: Shape((1, 3), (2,)),
+        lambda: throughout(1),
+        lambda: throughout(2, factor=0),
+        lambda: throughout(2, factor=2, choose=4),
+        lambda: Shape((0, 2), (1, 3), anywhere=True),
+        lambda: Shape((0, 2), (0, 1, 1), anywhere=True),
     ],
 )
 def test_shapes_that_cannot_be_meant(make):

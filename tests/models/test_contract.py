@@ -18,7 +18,7 @@ UNTRAINED = None  # a network with random weights promises nothing about still p
 
 
 @pytest.mark.parametrize(
-    "row", [row for row in SYSTEMS if row.task in ("interpolate", "predict")], ids=lambda row: row.name
+    "row", [row for row in SYSTEMS if row.task in ("interpolate", "predict", "superresolve")], ids=lambda row: row.name
 )
 def test_system_keeps_its_contract(row: System):
     torch.manual_seed(0)
@@ -109,6 +109,28 @@ class MixesTheBatch(Middle):
         return super().prepare(frames - frames.mean() + 0.5)
 
 
+class Doubles(Middle):
+    contract = Contract(scale=(1.0, 2.0), symmetric=True)
+
+    def render(self, state, t, size=None):
+        frame = super().render(state, t)
+        size = size or tuple(2 * side for side in frame.shape[-2:])
+        if not all(given <= asked <= 2 * given for asked, given in zip(size, frame.shape[-2:], strict=True)):
+            raise ContractError("1 to 2 times the size")
+        return torch.nn.functional.interpolate(frame, size, mode="bilinear")
+
+
+class DoublesAlways(Doubles):
+    def render(self, state, t, size=None):
+        return super().render(state, t)
+
+
+class DoublesAndMore(Doubles):
+    def render(self, state, t, size=None):
+        frame = super().render(state, t)
+        return frame if size is None else torch.nn.functional.interpolate(frame, size, mode="bilinear")
+
+
 class Crops(Middle):
     def render(self, state, t, size=None):
         return super().render(state, t)[..., 1:, :]
@@ -116,6 +138,7 @@ class Crops(Middle):
 
 def test_check_accepts_a_good_system():
     check_synthesizer(Middle())
+    check_synthesizer(Doubles(), still=None)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +152,8 @@ def test_check_accepts_a_good_system():
         (Scribbles, "writes into"),
         (MixesTheBatch, "batch of two"),
         (Crops, "shape"),
+        (DoublesAlways, "asked for"),
+        (DoublesAndMore, "outside the scale"),
     ],
 )
 def test_check_names_the_broken_claim(system, complaint):

@@ -49,6 +49,8 @@ def test_a_recipe_is_read(tmp_path):
         ('system = "x"\n[data]\nmade = "minst"', 'made is "mnist" or "moving-mnist" or "shapes" or ""'),
         ('system = "x"\n[data]\nmade = true', "made = True: give text in quotes"),
         ('system = "x"\n[data]\nmade = "mnist"\ncrop = 28\nflow = true', 'made = "mnist" takes no crop, flow'),
+        ('system = "x"\n[data]\nshrink = [4.0, 2.0]', "shrink are two numbers from 1 on"),
+        ('system = "x"\n[data]\ntargets = -1', "targets must not be negative"),
         ('system = "x"\n[data]\nbinarise = true', 'binarise is for made = "mnist"'),
         ('system = "x"\n[run]\nheld_out = 0', "held_out must be at least 1"),
         ('system = "x"\n[optim]\nrate = "low"', "rate = 'low': give a number"),

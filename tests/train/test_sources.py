@@ -186,6 +186,45 @@ def test_what_a_predictor_cannot_learn_from_is_one_line(store, system, data, con
         open_source(replace(recipe(**data), system=system), contract, store)
 
 
+LARGER = Contract(scale=(1.0, 16.0), multiple=4, minimum=4)
+HALVES = Contract(
+    inputs=(0, 1, 2), covers=(0, 2), times=tuple(Fraction(k, 2) for k in range(5)), scale=(4, 4), multiple=4, minimum=4
+)
+
+
+def enlarging(**data):
+    return replace(recipe(**{"shrink": (2.0, 4.0), **data}), system="videoinr-s/tiny")
+
+
+def test_a_system_that_enlarges_gets_small_inputs_and_targets_at_their_times_too(store):
+    batch = draw(open_source(enlarging(gaps=(2, 4), shares=(1.0, 1.0), targets=2), LARGER, store), 32)
+    side = batch.targets.shape[-1]
+    assert batch.frames.shape == (32, 2, 3, 8, 8) and batch.targets.shape[:3] == (32, 2, 3) and 16 <= side <= 32
+    assert set(batch.target_times.flatten().tolist()) == {0, 0.25, 0.5, 0.75, 1}
+    whole = replace(enlarging(shrink=(4.0, 4.0)).data, inputs=3)
+    batch = draw(open_source(replace(enlarging(), data=whole), HALVES, store))
+    assert batch.frames.shape == (8, 3, 3, 8, 8) and batch.targets.shape == (8, 5, 3, 32, 32)
+    assert batch.target_times[0].tolist() == [0, 0.5, 1, 1.5, 2]
+
+
+@pytest.mark.parametrize(
+    ("data", "contract", "message"),
+    [
+        ({"synthetic": 0.5}, LARGER, "enlarges, which is learnt from footage alone"),
+        ({"shrink": (1.0, 1.0)}, LARGER, r"\[data\] shrink = \[1.0, 1.0\] is not within that"),
+        ({"shrink": (2.0, 4.0), "inputs": 3}, HALVES, "enlarges 4 to 4 times"),
+        ({"shrink": (4.0, 4.0), "inputs": 3, "gaps": (3,)}, HALVES, "renders t = 0, 1/2, 1.* in a gap of 3"),
+        ({"crop": 40}, LARGER, "a crop of 40 shrunk 4 times is 10; videoinr-s/tiny reads multiples of 4 from 4 on"),
+        ({}, ANY, "keeps the size: leave"),
+        ({"shrink": (1.0, 1.0), "targets": 2}, ANY, "keeps the size: leave"),
+    ],
+)
+def test_what_a_system_that_enlarges_cannot_learn_from_is_one_line(store, data, contract, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        open_source(enlarging(**data), contract, store)
+    assert "\n" not in str(caught.value)
+
+
 def test_moving_mnist_has_as_many_frames_as_the_system_wants(digits):
     made = replace(recipe(made="moving-mnist"), system="simvp-s")
     batch = draw(open_made(made, "valid", contract=ahead(4, 3, channels=1)))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from midframe.bench.clips import Scores, ValidationClips
     from midframe.bench.flow import FlowScenes
     from midframe.bench.held_out import HeldOut
+    from midframe.bench.space_time import SpaceTimeClips
     from midframe.ops.perception import Network
     from midframe.train.loop import Step, Validation
     from midframe.train.recipe import Recipe
@@ -35,6 +36,7 @@ EVAL_EXAMPLES = """Examples:
   midframe eval ifrnet-s --weights runs/ifrnet-s/best.safetensors --clips val/ --lpips
   midframe eval raft-s --weights runs/raft-s-cpu/best.safetensors
   midframe eval extrapolate --clips val/ --long-side 320 --windows 2
+  midframe eval videoinr-s --clips val/ --scale 4 --factors 2,8
   midframe eval vae --weights runs/vae-cpu/best.safetensors
   midframe eval vae --weights runs/vae-cpu/best.safetensors --samples 50 --pictures 1000"""
 
@@ -125,7 +127,7 @@ def train(
         if not quiet and rank == 0:
             typer.echo(text, err=True)
 
-    clips, scenes, held_out = None, None, None
+    clips, scenes, held_out, films = None, None, None, None
     row = resolve(found.system)[0]
     if found.data.made:
         from midframe.bench.held_out import HeldOut
@@ -145,6 +147,14 @@ def train(
 
             others = open_source(found, getattr(model, "contract", None), validate, None, place)
             held_out = HeldOut(others, count=found.run.held_out, batch=found.data.batch)
+        elif row.task == "superresolve" and validate is not None and rank == 0:
+            from midframe.bench.space_time import SpaceTimeClips
+
+            films = SpaceTimeClips(
+                validate, inputs=found.data.inputs, scale=found.data.shrink[1], factor=found.data.gaps[0],
+                long_side=long_side, limit=windows,
+            )  # fmt: skip
+            films.windows()
         elif validate is not None and rank == 0:
             from midframe.bench.clips import ValidationClips
 
@@ -159,6 +169,8 @@ def train(
             return judge_made(held_out, one, row.unit)
         if scenes is not None:
             return judge_flow(scenes, one, place)
+        if films is not None:
+            return judge_space(films, one, place)
         assert clips is not None
         return judge_on(clips, one, place, network)
 
@@ -167,7 +179,7 @@ def train(
         with terminable():
             outcome = run(
                 found, model, source, folder,
-                evaluate=None if clips is None and scenes is None and held_out is None else judge,
+                evaluate=judge if clips or scenes or held_out or films else None,
                 budget=seconds, resume=resume, device=place, tell=tell,
             )  # fmt: skip
     except KeyboardInterrupt as stop:
@@ -193,7 +205,16 @@ def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A name of `midframe models`.")],
     clips: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of clips, or one clip.")] = None,
     weights: Annotated[str | None, typer.Option(metavar="FILE", help="Other weights than the published ones.")] = None,
-    factors: Annotated[str, typer.Option(help="2 leaves out every second frame, 4 three of four.")] = "2,4",
+    factors: Annotated[
+        str | None,
+        typer.Option(
+            help="2 leaves out every second frame, 4 three of four; 1, for a model that enlarges, none. [default: 2,4]"
+        ),
+    ] = None,
+    scale: Annotated[
+        float | None,
+        typer.Option(help="For a model that enlarges: how many times smaller its inputs are. [default: 4]"),
+    ] = None,
     long_side: Annotated[int | None, typer.Option(min=64, help="Reduce larger pictures to this.")] = None,
     windows: Annotated[int | None, typer.Option(min=1, help="At most so many gaps of each clip.")] = None,
     lpips: Annotated[bool, typer.Option("--lpips", help="LPIPS, too; takes about as long again.")] = False,
@@ -221,9 +242,10 @@ def evaluate(
     A model of flow is measured on synthetic motion, whose flow is known, beside classical methods. A model of pictures
     (vae, draw): the bound of its likelihood on MNIST's test set in black and white, nats a picture. A model that
     predicts: frame by frame, on clips, or on Moving MNIST if it predicts grey pictures; vpn by what a frame costs, in
-    nats; visual-dynamics by where Shapes go in the futures it draws (--pictures, --samples).
+    nats; visual-dynamics by where Shapes go in the futures it draws (--pictures, --samples). A model that enlarges: all
+    frames, from fewer and smaller ones (--scale), PSNR and SSIM of Y, beside a cross-fade enlarged (bicubic).
     """
-    if not re.fullmatch(r"\d+(,\d+)*", factors):
+    if factors is not None and not re.fullmatch(r"\d+(,\d+)*", factors):
         raise UsageError(f"--factors {factors}: give whole numbers such as 2,4.")
     from midframe.models.catalogue import resolve
 
@@ -234,6 +256,8 @@ def evaluate(
                 raise UsageError(f"{model} is measured on MNIST's test set: leave out {option} {path}.")
         evaluate_pictures(model, weights, samples or 1, pictures, device, quiet)
         return
+    if task != "superresolve" and scale is not None:
+        raise UsageError(f"{model} keeps the size: leave out --scale {scale:g}.")
     if task != "predict" and (samples is not None or pictures is not None):
         raise UsageError(f"{model} is no model of pictures: leave out --samples and --pictures.")
     if task == "flow":
@@ -248,13 +272,18 @@ def evaluate(
         return
     if clips is None:
         raise UsageError("Give the clips to measure on: --clips DIR.")
+    chosen = None if factors is None else [int(factor) for factor in factors.split(",")]
+    if task == "superresolve":
+        scale = 4.0 if scale is None else scale
+        evaluate_space(model, weights, clips, scale, chosen, long_side, windows, lpips, device, per_clip, quiet)
+        return
 
-    from midframe.bench.clips import ValidationClips
+    from midframe.bench.clips import FACTORS, ValidationClips
     from midframe.models.load import load
     from midframe.ops.perception import load_network
 
     judged = load(model, device, weights=weights)
-    found = ValidationClips(clips, long_side, [int(factor) for factor in factors.split(",")], windows)
+    found = ValidationClips(clips, long_side, chosen or FACTORS, windows)
     with counting("measuring", quiet=quiet) as count:
         scores = found.score(judged, device, lpips=load_network("alex") if lpips else None, worst=0, on_progress=count)
     for factor in found.factors:
@@ -262,6 +291,53 @@ def evaluate(
     if per_clip:
         for name, part in scores.clips.items():
             typer.echo(f"{name}  {describe_scores(part)}")
+
+
+def evaluate_space(
+    model: str,
+    weights: str | None,
+    clips: Path,
+    scale: float,
+    factors: list[int] | None,
+    long_side: int | None,
+    windows: int | None,
+    lpips: bool,
+    device: str,
+    per_clip: bool,
+    quiet: bool,
+) -> None:
+    """Print the figures of a model that enlarges, beside those of a cross-fade enlarged, a table for each factor."""
+    from fractions import Fraction
+
+    from midframe.bench.clips import FACTORS
+    from midframe.bench.space_time import SpaceTimeClips, format_table
+    from midframe.models.load import load
+    from midframe.ops.perception import load_network
+
+    judged = load(model, device, weights=weights, task="superresolve")
+    contract = judged.contract
+    least, most = contract.scale
+    if not least <= scale <= most:
+        raise UsageError(f"{model} enlarges {least:g} to {most:g} times: --scale {scale:g} is not within that.")
+    assert contract.inputs is not None
+    times = contract.times
+    able = [n for n in factors or FACTORS if times is None or all(Fraction(k, n) in times for k in range(n + 1))]
+    if factors and able != factors:
+        raise UsageError(f"{model} renders only t = {', '.join(map(str, times or ()))}: --factors 2 is what it can.")
+    network = load_network("alex") if lpips else None
+    for factor in able:
+        films = SpaceTimeClips(
+            clips, inputs=len(contract.inputs), scale=scale, factor=factor, long_side=long_side, limit=windows
+        )
+        with counting(f"measuring {factor}x", quiet=quiet) as count:
+            scores = films.score(judged, device, lpips=network, on_progress=count)
+        blended = films.score_blend(lpips=network)
+        typer.echo(
+            f"{factor} times the frames, {scale:g} times the size, {len(scores.frames)} frames; PSNR / SSIM of Y"
+        )
+        typer.echo(format_table([(model, scores), ("bicubic, cross-fade", blended)]))
+        if per_clip:
+            typer.echo(format_table(list(scores.clips.items())))
 
 
 def evaluate_flow(model: str, weights: str | None, photos: Path | None, device: str, quiet: bool) -> None:
@@ -398,6 +474,21 @@ def judge_on(
     rows = [np.concatenate([worst.made, worst.truth], 1) for worst in scores.worst]
     return Validation(
         figures, {f"worst{k}": row for k, row in enumerate(rows)}, lowest="" if scores.lpips is None else "lpips"
+    )
+
+
+def judge_space(films: "SpaceTimeClips", model: Any, device: "torch.device") -> "Validation":
+    """PSNR of Y of all frames, of those read and of those left out, and the worst beside what they should be."""
+    import numpy as np
+
+    from midframe.train.loop import Validation
+
+    scores = films.score(model, device, worst=3)
+    parts = {"psnr": scores, "psnr kept": scores.kept, "psnr left out": scores.between}
+    rows = [np.concatenate([worst.made, worst.truth], 1) for worst in scores.worst]
+    return Validation(
+        {name: part.psnr for name, part in parts.items() if part.frames},
+        {f"worst{k}": row for k, row in enumerate(rows)},
     )
 
 

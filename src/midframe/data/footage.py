@@ -85,7 +85,8 @@ class Footage:
             inputs, targets = (tuple(shape.length - 1 - offset for offset in row) for row in (inputs, targets))
         elif draw.reversed:
             inputs, targets = inputs[::-1], targets[::-1]
-            times, target_times = (tuple(1 - t for t in reversed(row)) for row in (times, target_times))
+            around = times[0] + times[-1]
+            times, target_times = (tuple(around - t for t in reversed(row)) for row in (times, target_times))
         frames = tuple(start + offset for offset in (*inputs, *targets))
         return _Sample(clip, frames, draw, times, target_times, float(self.windows.motion[window]))
 

@@ -24,22 +24,25 @@ class Shape:
     """Frames of a window by their offsets from its first: read `inputs`, give `choose` of `targets` (None: all).
 
     Times: the two inputs around the targets are 0 and 1; where all targets come after the inputs (`ahead`), the last
-    input is 0 and the first target 1. `share` is how often this shape is drawn among others.
+    input is 0 and the first target 1; where they lie anywhere from the first input to the last (`anywhere`), inputs
+    among them, the first two inputs are 0 and 1. `share` is how often this shape is drawn among others.
     """
 
     inputs: tuple[int, ...]
     targets: tuple[int, ...]
     choose: int | None = None
     share: float = 1.0
+    anywhere: bool = False
 
     def __post_init__(self) -> None:
-        offsets = sorted((*self.inputs, *self.targets))
+        offsets = sorted({*self.inputs, *self.targets} if self.anywhere else (*self.inputs, *self.targets))
         if len(set(offsets)) != len(offsets) or not self.targets or len(self.inputs) < 2 or offsets[0] != 0:
             raise UsageError(f"a window of inputs {self.inputs} and targets {self.targets} cannot be meant.")
         left, right = self.gap
         if self.is_ahead and len({after - before for before, after in pairwise(offsets)}) > 1:
             raise UsageError(f"the targets {self.targets} must follow the inputs {self.inputs} at their distance.")
-        inside = self.is_ahead or all(left < target < right for target in self.targets)
+        last = offsets[-1] == self.inputs[-1] and len(set(self.targets)) == len(self.targets)
+        inside = last if self.anywhere else self.is_ahead or all(left < target < right for target in self.targets)
         if not inside or list(self.inputs) != sorted(self.inputs):
             raise UsageError(f"the targets {self.targets} must lie in one gap of the inputs {self.inputs}.")
         if self.choose is not None and not 1 <= self.choose <= len(self.targets):
@@ -55,6 +58,8 @@ class Shape:
         """Offsets of the times 0 and 1: the inputs around the targets, or the last input and the first target."""
         if self.is_ahead:
             return max(self.inputs), min(self.targets)
+        if self.anywhere:
+            return self.inputs[0], self.inputs[1]
         below = [offset for offset in self.inputs if offset < self.targets[0]]
         above = [offset for offset in self.inputs if offset > self.targets[0]]
         if not below or not above:
@@ -125,6 +130,23 @@ def ahead(inputs: int, targets: int, *, stride: int = 1, share: float = 1.0) -> 
         raise UsageError(f"ahead({inputs}, {targets}, stride={stride}): at least 2 inputs, 1 target and a stride of 1.")
     row = tuple(range(0, (inputs + targets) * stride, stride))
     return Shape(row[:inputs], row[inputs:], share=share)
+
+
+def throughout(
+    count: int = 2,
+    *,
+    factor: int = 2,
+    choose: int | None = None,
+    share: float = 1.0,
+    times: Sequence[Fraction] | None = None,
+) -> Shape:
+    """What systems that enlarge read and must give: `count` inputs at 0, 1, …, `factor` frames apart, and as targets
+    all frames from the first input to the last, these themselves among them, or those of them at one of `times`."""
+    if count < 2 or factor < 1:
+        raise UsageError(f"throughout({count}, factor={factor}): at least 2 inputs and a factor of 1.")
+    last = (count - 1) * factor
+    targets = tuple(k for k in range(last + 1) if times is None or Fraction(k, factor) in times)
+    return Shape(tuple(range(0, last + 1, factor)), targets, choose=choose, share=share, anywhere=True)
 
 
 @dataclass(frozen=True, slots=True)

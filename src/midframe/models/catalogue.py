@@ -25,6 +25,7 @@ DOES: Mapping[Task, str] = MappingProxyType(
     {
         "interpolate": "makes frames between frames, not after the last one",
         "predict": "makes frames after the last one, not between frames",
+        "superresolve": "makes frames of another size (`midframe upscale`)",
         "flow": "estimates flow and makes no frames",
         "generate": "makes pictures of its own (`midframe sample`), no frames of a film",
         "fit": "is fitted to one clip (`midframe fit`, `midframe walk`) and makes no frames of another",
@@ -43,7 +44,8 @@ class System:
     weights   where trained weights come from: "none-needed" (nothing to train), "bundled" (in the wheel), "repo"
               (the repository's weights folder), "pull" (`midframe weights pull`), "none" (train it yourself)
     cards     names of the weights cards, e.g. "rife-4.26/released"; a card says which variants it fits
-    times     "any", "1/2" or "whole" (1, 2 … frames ahead): the times it renders
+    times     "any", "1/2" (of a system that enlarges whole times, too) or "whole" (1, 2 … frames ahead): those it
+              renders
     licence   SPDX name of the code; that of weights is on their card
     page      name of the page in the documentation that it shares with others; None: its own name
     parts     keyword argument → name of the system that `load` builds for it, e.g. {"flow": "pwcnet"}
@@ -99,6 +101,21 @@ class System:
             "licence": self.licence,
         }
 
+
+# The small form of videoinr, from which its variants differ.
+VIDEOINR_S: Mapping[str, Any] = MappingProxyType(
+    {
+        "width": 16,
+        "groups": 2,
+        "front": 2,
+        "back": 4,
+        "align": False,
+        "hidden": (32, 32, 64),
+        "mix": (32, 32, 64, 64),
+        "residual": True,
+        "relative": True,
+    }
+)
 
 SYSTEMS: tuple[System, ...] = (
     System(
@@ -1262,6 +1279,68 @@ SYSTEMS: tuple[System, ...] = (
         weights="none",
         page="time_to_image",
     ),
+    System(
+        "zooming-slowmo",
+        "midframe.models.zooming_slowmo:ZoomingSlowMo",
+        task="superresolve",
+        year=2020,
+        paper="Zooming Slow-Mo: Fast and Accurate One-Stage Space-Time Video Super-Resolution, CVPR 2020, "
+        "arXiv 2002.11616",
+        variants={"base": {}, "tiny": {"width": 8, "groups": 2, "front": 1, "back": 1}},
+        params=11_102_771,
+        weights="none",
+        page="zooming_slowmo",
+        times="1/2",
+    ),
+    System(
+        "zooming-slowmo-s",
+        "midframe.models.zooming_slowmo:ZoomingSlowMo",
+        task="superresolve",
+        year=2020,
+        paper="none: Zooming SlowMo (CVPR 2020, arXiv 2002.11616), small, begun as bicubic",
+        variants={
+            "base": {"width": 16, "groups": 2, "front": 2, "back": 4, "align": False, "residual": True},
+            "aligned": {"width": 16, "groups": 2, "front": 2, "back": 4, "residual": True},
+            "tiny": {"width": 8, "groups": 2, "front": 1, "back": 1, "align": False, "residual": True},
+        },
+        params=217_991,
+        weights="none",
+        page="zooming_slowmo",
+        times="1/2",
+    ),
+    System(
+        "videoinr",
+        "midframe.models.videoinr:VideoINR",
+        task="superresolve",
+        year=2022,
+        paper="VideoINR: Learning Video Implicit Neural Representation for Continuous Space-Time Super-Resolution, "
+        "CVPR 2022, arXiv 2206.04647",
+        variants={
+            "base": {},
+            "splat": {"motion": "splat"},  # forwards, after MoTIF (ICCV 2023)
+            "fourier": {"motion": "splat", "mapper": "fourier"},  # and by waves, after BF-STVSR (CVPR 2025)
+            "tiny": {"width": 8, "groups": 2, "front": 1, "back": 1, "hidden": (16, 16), "mix": (16, 16)},
+        },
+        params=10_978_615,
+        weights="none",
+    ),
+    System(
+        "videoinr-s",
+        "midframe.models.videoinr:VideoINR",
+        task="superresolve",
+        year=2022,
+        paper="none: VideoINR (CVPR 2022, arXiv 2206.04647), small, begun as bicubic",
+        variants={
+            "base": VIDEOINR_S,
+            "splat": {**VIDEOINR_S, "motion": "splat"},
+            "fourier": {**VIDEOINR_S, "motion": "splat", "mapper": "fourier"},
+            "aligned": {**VIDEOINR_S, "align": True},
+            "tiny": {**VIDEOINR_S, "width": 8, "front": 1, "back": 1, "hidden": (16, 16), "mix": (16, 16)},
+        },
+        params=220_604,
+        weights="none",
+        page="videoinr",
+    ),
 )
 
 
@@ -1308,7 +1387,7 @@ def find(name: str) -> System:
     return resolve(name)[0]
 
 
-def check_frames(row: System, task: Literal["interpolate", "predict"] = "interpolate") -> None:
+def check_frames(row: System, task: Literal["interpolate", "predict", "superresolve"] = "interpolate") -> None:
     """Raises UsageError if the system does not make frames of this kind."""
     if row.task != task:
         there = [other.name for other in systems() if other.task == task]

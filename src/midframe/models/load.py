@@ -24,7 +24,7 @@ def load(
     *,
     weights: str | PathLike[str] | None = None,
     effort: float | None = None,
-    task: Literal["interpolate", "predict"] = "interpolate",
+    task: Literal["interpolate", "predict", "superresolve"] = "interpolate",
 ) -> Synthesizer:
     """The system that `name` means, ready to `prepare` and `render`.
 
@@ -33,7 +33,8 @@ def load(
     weights  name of a weights card or path of a .safetensors file; None takes the user's own NAME.safetensors in the
              weights folder if there is one for a system without its authors' weights, else the variant's card
     effort   0.1 to 1, for a system that can do less than all of its work; None: as it was trained
-    task     what it is wanted for: "interpolate", frames between frames, or "predict", frames after the last one
+    task     what it is wanted for: "interpolate", frames between frames, "predict", frames after the last one, or
+             "superresolve", frames of another size
 
     Raises UsageError for an unknown name or device, for a system of another task and for an effort that it cannot take,
     ModelError if weights are missing or do not fit.

@@ -59,6 +59,7 @@ def read_times(who: str, t: Time, frames: Tensor, contract: Contract) -> Float[T
     batch = frames.shape[0]
     if isinstance(t, Tensor) and t.ndim > 1:
         return _read_map(who, t, frames, contract)
+    first, last = contract.covers
     # compared as float64: a list of times such as (1/2,) must not be blurred by the frames' precision
     exact = torch.as_tensor(float(t) if isinstance(t, Fraction) else t, dtype=torch.float64).reshape(-1).cpu()
     if exact.numel() not in (1, batch):
@@ -69,8 +70,9 @@ def read_times(who: str, t: Time, frames: Tensor, contract: Contract) -> Float[T
             names = ", ".join(map(str, contract.times))
             way = "Wrap it: Bisected(model)." if contract.inputs == (0, 1) else "There is no other."
             raise ContractError(f"{who} renders only t = {names}, asked for {exact.tolist()}. {way}")
-    elif not bool(((exact > contract.covers[0]) & (exact < contract.covers[1])).all()):
-        first, last = contract.covers
+    elif contract.enlarges and not bool(((exact >= first) & (exact <= last)).all()):
+        raise ContractError(f"{who} renders {first} <= t <= {last}, asked for {exact.tolist()}.")
+    elif not contract.enlarges and not bool(((exact > first) & (exact < last)).all()):
         raise ContractError(f"{who} renders {first} < t < {last}, asked for {exact.tolist()}. Copy the source frames.")
     return exact.to(frames.device, frames.dtype).expand(batch).view(batch, 1, 1, 1)
 

@@ -30,6 +30,9 @@ class DataRecipe:
     teacher    who guesses the labels of flow for footage: "dis" (dense inverse search), "" nobody
     distance   labels of how far along its way each pixel is (`data.distance`), for systems told that in place of time
     reference  one more label: a frame whose distance is known, too, for systems that start from one; gaps of 3 or more
+    shrink     for systems that enlarge: how many times smaller than the targets the inputs are, drawn between these two
+               for each batch; `crop` is the targets' size at the second
+    targets    for systems that enlarge: how many of a window's frames are drawn as targets; 0: all they can render
     """
 
     made: str = ""
@@ -47,6 +50,8 @@ class DataRecipe:
     teacher: str = ""
     distance: bool = False
     reference: bool = False
+    shrink: tuple[float, ...] = (1.0, 1.0)
+    targets: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +205,9 @@ def _check(recipe: Recipe, path: Path) -> None:
         and not (data.flow and data.synthetic < 1),
         "[data] reference needs distance = true, gaps of 3 or more and no labels of flow": data.reference
         and (not data.distance or min(data.gaps) < 3 or data.flow),
+        "[data] shrink are two numbers from 1 on, the second not less": len(data.shrink) != 2
+        or not 1 <= data.shrink[0] <= data.shrink[1],
+        "[data] targets must not be negative": data.targets < 0,
         "[optim] steps must be more than warm_up": not 0 <= optim.warm_up < optim.steps,
         "[optim] rate must be more than final_rate, and both positive": not 0 < optim.final_rate <= optim.rate,
         "[optim] ema lies between 0 and 1, without 1": not 0 <= optim.ema < 1,

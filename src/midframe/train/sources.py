@@ -13,12 +13,13 @@ from midframe.data.footage import Footage
 from midframe.data.mnist import Digits, read_mnist
 from midframe.data.moving_mnist import MovingMNIST
 from midframe.data.shapes import Shapes
+from midframe.data.shrunk import Shrunk
 from midframe.data.source import Mixture, Source
 from midframe.data.store import open_store
 from midframe.data.synthetic import Style, Synthetic
 from midframe.data.taught import Taught
 from midframe.data.textures import find_photos, make_textures
-from midframe.data.windows import ahead, spaced
+from midframe.data.windows import Shape, ahead, spaced, throughout
 from midframe.errors import UsageError
 from midframe.models.catalogue import resolve
 from midframe.train.recipe import MADE, Recipe
@@ -36,8 +37,8 @@ def open_source(
     device: torch.device | str = "cpu",
     tell: Callable[[str], None] = lambda text: None,
 ) -> Source:
-    """The batches that `recipe` asks for, for a system of this contract. One target a sample, or as many as a system
-    that predicts looks ahead. Made data: `open_made`.
+    """The batches that `recipe` asks for, for a system of this contract. One target a sample; as many as a system that
+    predicts looks ahead; of a system that enlarges [data] targets. Made data: `open_made`.
 
     contract  None for a system that does not read frames of a film
     store   packed footage (`midframe data pack`); a recipe of nothing but synthetic motion takes none
@@ -66,12 +67,16 @@ def open_source(
     parts: list[tuple[Source, float]] = []
     if store is not None:
         predicts = resolve(recipe.system)[0].task == "predict"
-        shapes = [
-            ahead(data.inputs, contract.covers[1], stride=gap, share=share)
-            if predicts
-            else spaced(data.inputs, factor=gap, choose=targets, share=share, times=contract.times)
-            for gap, share in zip(data.gaps, data.shares, strict=True)
-        ]
+
+        def shape(gap: int, share: float) -> Shape:
+            if predicts:
+                return ahead(data.inputs, contract.covers[1], stride=gap, share=share)
+            if contract.enlarges:
+                chosen = data.targets or None
+                return throughout(data.inputs, factor=gap, choose=chosen, share=share, times=contract.times)
+            return spaced(data.inputs, factor=gap, choose=targets, share=share, times=contract.times)
+
+        shapes = [shape(gap, share) for gap, share in zip(data.gaps, data.shares, strict=True)]
         augment = Augment((data.crop, data.crop), brightness=data.brightness, scales=data.scales)
         footage = Footage(open_store(store), shapes, augment, device=device, power=data.power)
         if footage.left_out:
@@ -90,6 +95,8 @@ def open_source(
         )
         parts.append((synthetic, data.synthetic))
     source = parts[0][0] if len(parts) == 1 else Mixture(*zip(*parts, strict=True))
+    if contract.enlarges:
+        return Shrunk(source, (data.shrink[0], data.shrink[1]))
     if data.distance:
         source = Distances(source)
     return References(source) if data.reference else source
@@ -149,7 +156,11 @@ def check_fit(recipe: Recipe, contract: Contract) -> None:
         raise UsageError(
             f"{recipe.name}: {recipe.system} reads {len(contract.inputs)} frames, [data] inputs is {data.inputs}."
         )
-    if data.crop % contract.multiple or data.crop < contract.minimum:
+    if contract.enlarges:
+        _check_shrink(recipe, contract)
+    elif data.shrink != (1, 1) or data.targets:
+        raise UsageError(f"{recipe.name}: {recipe.system} keeps the size: leave [data] shrink and targets away.")
+    elif data.crop % contract.multiple or data.crop < contract.minimum:
         raise UsageError(
             f"{recipe.name}: [data] crop is {data.crop}; {recipe.system} takes multiples of {contract.multiple} from "
             f"{contract.minimum} on."
@@ -166,6 +177,28 @@ def check_fit(recipe: Recipe, contract: Contract) -> None:
         raise UsageError(
             f"{recipe.name}: {recipe.system} renders t = {there} only, where no frame lies in a gap of {gap}; "
             "with [data] gaps = [2, 4] it is the one in the middle."
+        )
+
+
+def _check_shrink(recipe: Recipe, contract: Contract) -> None:
+    """Raises UsageError if what a system that enlarges would read is not to be had."""
+    data, system = recipe.data, recipe.system
+    if data.synthetic or data.flow or data.distance:
+        raise UsageError(
+            f"{recipe.name}: {system} enlarges, which is learnt from footage alone: leave out [data] synthetic, flow "
+            "and distance."
+        )
+    least, most = contract.scale
+    if not (data.shrink[1] > 1 and least <= data.shrink[0] and data.shrink[1] <= most):
+        raise UsageError(
+            f"{recipe.name}: {system} enlarges {least:g} to {most:g} times; [data] shrink = {list(data.shrink)} is not "
+            "within that."
+        )
+    side = data.crop / data.shrink[1]
+    if side % contract.multiple or side < contract.minimum:
+        raise UsageError(
+            f"{recipe.name}: a crop of {data.crop} shrunk {data.shrink[1]:g} times is {side:g}; {system} reads "
+            f"multiples of {contract.multiple} from {contract.minimum} on."
         )
 
 
