@@ -280,7 +280,8 @@ class _Maker:
         self._tolerance, self._longest = tolerance, longest
         times, finish, origin = all_times(film.timeline)
         everything = Grid(tuple(map(Fraction, range(len(times)))), times, finish, origin=origin)
-        self._model = fit(model, film.job, film.info, plan_grid(everything, film.timeline))
+        size = (film.info.height, film.info.width)
+        self._model = fit(model, film.job, film.info, plan_grid(everything, film.timeline), size)
         self._listed = film.listed_cuts()
         self._pairs = Pairs(lambda index: window[index].glance)
         self._known: dict[int, bool] = {}

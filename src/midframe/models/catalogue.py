@@ -20,11 +20,13 @@ ENTRY_POINTS = "midframe.systems"
 LEAST_EFFORT = 0.1
 
 Task = Literal["interpolate", "predict", "superresolve", "propagate", "flow", "generate", "fit"]
+FramesTask = Literal["interpolate", "predict", "superresolve"]  # what a Synthesizer may be wanted for
 # What systems do that are no Synthesizer, by their task.
 DOES: Mapping[Task, str] = MappingProxyType(
     {
         "interpolate": "makes frames between frames, not after the last one",
         "predict": "makes frames after the last one, not between frames",
+        "superresolve": "makes frames of another size (`midframe upscale`)",
         "flow": "estimates flow and makes no frames",
         "generate": "makes pictures of its own (`midframe sample`), no frames of a film",
         "fit": "is fitted to one clip (`midframe fit`, `midframe walk`) and makes no frames of another",
@@ -139,6 +141,14 @@ SYSTEMS: tuple[System, ...] = (
         year=2015,
         paper="Phase-Based Frame Interpolation for Video, CVPR 2015",
         variants={"base": {}, "tiny": {"levels": 3}},
+    ),
+    System(
+        "bicubic",
+        "midframe.models.bicubic:Bicubic",
+        task="superresolve",
+        year=None,
+        paper="none: a cubic kernel in space, the cross-fade in time, the baseline of super-resolution",
+        variants={"base": {}, "lanczos": {"kernel": "lanczos"}, "tiny": {}},
     ),
     System(
         "blend",
@@ -1307,8 +1317,35 @@ def find(name: str) -> System:
     return resolve(name)[0]
 
 
-def check_frames(row: System, task: Literal["interpolate", "predict"] = "interpolate") -> None:
+def parts_of(name: str) -> tuple[str, ...]:
+    """The models that a name is made of: "midnet+bicubic" is two, most are one."""
+    return tuple(name.split("+"))
+
+
+def check_model(name: str, task: FramesTask = "interpolate", *, effort: float | None = None) -> None:
+    """Raises UsageError if no system is called `name`, or it does not make frames of this kind, or takes no effort.
+
+    For "superresolve", two names joined by "+" are a model, too: one for time and one for space, in either order.
+    """
+    rows = [resolve(part)[0] for part in parts_of(name)]
+    if len(rows) == 1:
+        check_frames(rows[0], task)
+    elif task != "superresolve":
+        raise UsageError(f"{name} {DOES['superresolve']}; to {task}, name one model.")
+    elif sorted(row.task for row in rows) != ["interpolate", "superresolve"]:
+        raise UsageError(
+            f"{name}: join one model that makes frames between frames and one that enlarges, as in midnet+bicubic "
+            "(then enlarge) or bicubic+midnet (enlarge first)."
+        )
+    check_effort(next((row for row in rows if row.effort), rows[0]), effort)
+
+
+def check_frames(row: System, task: FramesTask = "interpolate") -> None:
     """Raises UsageError if the system does not make frames of this kind."""
+    if task == "superresolve" and row.task == "interpolate":
+        raise UsageError(
+            f"{row.name} makes frames between frames and keeps their size: {row.name}+bicubic enlarges, too."
+        )
     if row.task != task:
         there = [other.name for other in systems() if other.task == task]
         what = DOES.get(row.task, "does something else")
