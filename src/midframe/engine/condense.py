@@ -294,7 +294,8 @@ class _Maker:
         begin, span = self._film.timeline.pts(a), self._film.timeline.pts(b) - self._film.timeline.pts(a)
         for n in from_the_middle(a, b):
             truth = self._film.rgb(self._window[n].picture)
-            made = render_at(self._model, state, (self._film.timeline.pts(n) - begin) / span, truth.shape[-2:])
+            size = truth.shape[-2], truth.shape[-1]
+            made = render_at(self._model, state, (self._film.timeline.pts(n) - begin) / span, size)
             if measure(made, truth) < self._tolerance:
                 return False
         return True

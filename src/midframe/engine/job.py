@@ -36,7 +36,9 @@ class InterpolateJob:
         "Default: IN.midframe.EXT beside the input.",
     )
     model: str = option(
-        "midnet", "Model, with an optional variant: midnet, dis, dis/fast, blend ... (see `midframe models`)."
+        "midnet",
+        "Model, with an optional variant: midnet, dis, dis/fast, blend ... (see `midframe models`). Of `upscale`: one "
+        "that enlarges, or two joined by +, one for time and one for space.",
     )
     weights: str | None = option(
         None, "Other weights for the model: a .safetensors file, or a name of `midframe weights list`."
@@ -152,7 +154,11 @@ Event = Started | Progress | Note
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a finished job made. `frames` = `copied` + `rendered` + `held`; rates and durations are exact."""
+    """What a finished job made. `frames` = `copied` + `rendered` + `held`; rates and durations are exact.
+
+    copied  source frames at their own times: untouched, or made anew where the size changed
+    size    (height, width), where it is not the source's
+    """
 
     output: Path | None
     frames: int
@@ -167,6 +173,7 @@ class Result:
     seconds: float
     notes: tuple[str, ...] = ()
     audio_offset: Mapping[str, float] = field(default_factory=dict)
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

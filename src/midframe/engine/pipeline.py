@@ -74,6 +74,16 @@ class Setup:
     output: Path
     cut_list: frozenset[int] | None
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the output."""
+        return self.settings.height, self.settings.width
+
+    @property
+    def new_size(self) -> tuple[int, int] | None:
+        """`size` if it is not the source's."""
+        return None if self.size == (self.info.height, self.info.width) else self.size
+
 
 @dataclass(slots=True)
 class Held:
@@ -274,8 +284,7 @@ class Pipeline:
 
     def __init__(self, setup: Setup, model: Synthesizer) -> None:
         self._setup = setup
-        self._size = (setup.settings.height, setup.settings.width)
-        self._resizes = self._size != (setup.info.height, setup.info.width)
+        self._size, self._resizes = setup.size, setup.new_size is not None
         self._model = fit(model, setup.job, setup.info, setup.plan, self._size)
         self._contract: Contract = self._model.contract
         assert self._contract.inputs is not None

@@ -118,6 +118,7 @@ def run(
         seconds=time.monotonic() - began,
         notes=tuple(notes),
         audio_offset=audio_offset,
+        size=setup.new_size,
     )
 
 
@@ -218,7 +219,7 @@ def prepare(
         cut_list = frozenset(gap for t in times if (gap := gap_before(timeline, t)) is not None)
     setup = Setup(job, info, plan, tuple(make_segments(plan, job.segment)), settings, colour, output, cut_list)
     model = load(job.model, weights=job.weights, effort=job.effort, task=job.task)
-    fit(model, job, info, plan, (settings.height, settings.width), note)  # refuse now what this model cannot do
+    fit(model, job, info, plan, setup.size, note)  # refuse now what this model cannot do
     if remark := find_remark(job.model, job.weights):
         note(remark)
     return setup

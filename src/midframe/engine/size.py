@@ -80,7 +80,8 @@ def as_shown(
             f"{sar.numerator}:{sar.denominator}, so that it is shown as wide as before{look}."
         )
     colour = info.colour
-    if colour.matrix == MATRIX_UNSPECIFIED and _is_hd(*was) != _is_hd(width, height) and _has_chroma(info):
+    tagged = container not in WHOLE_PIXELS
+    if tagged and colour.matrix == MATRIX_UNSPECIFIED and _is_hd(*was) != _is_hd(width, height) and _has_chroma(info):
         colour = replace(colour, matrix=MATRIX_709 if _is_hd(*was) else MATRIX_170M)
         name = "BT.709" if _is_hd(*was) else "BT.601"
         note(f"{info.path} does not name its colour matrix: {name}, which players take for its size, is written.")
