@@ -74,8 +74,8 @@ def upscale(
 
     >>> import midframe
     >>> result = midframe.upscale("clip.mp4", "large.mp4", size="2x", fps=50)
-    >>> (result.frames, result.copied, result.rendered)
-    (16, 8, 8)
+    >>> result.size, result.frames
+    ((144, 192), 16)
     """
     text = size if isinstance(size, str) else "x".join(str(side) for side in reversed(size))
     job = make_job(input, output, **{"model": UPSCALER, **options, "size": text})

@@ -26,8 +26,9 @@ class Contract:
 
     inputs     positions of the source frames in a window, e.g. (0, 1) or (-1, 0, 1, 2); None = all frames of a shot
     covers     the span one window answers for, e.g. (0, 1)
-    times      the only times it can render; None = every t strictly inside `covers`
-    scale      smallest and largest enlargement
+    times      the only times it can render; None = every t strictly inside `covers`, of a model that enlarges, the
+               ends too
+    scale      smallest and largest enlargement; a model of (1, 1) keeps the size
     multiple   height and width must divide by this; the engine pads
     minimum    smallest height and width it accepts; the engine pads
     random     two states from different generators differ
@@ -46,6 +47,10 @@ class Contract:
     symmetric: bool = False
     maps: bool = False
     channels: int = 3
+
+    @property
+    def enlarges(self) -> bool:
+        return self.scale != (1, 1)
 
 
 class Synthesizer(Protocol):

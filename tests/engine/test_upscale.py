@@ -21,7 +21,7 @@ from midframe.errors import ContractError, OutputError, UsageError
 from midframe.models.adapt import Enlarged
 from midframe.models.bicubic import Bicubic
 from midframe.models.blend import Blend
-from midframe.ops.resize import resize
+from midframe.ops.resize import resize_cubic
 from midframe.types import Contract
 from midframe.video import pixel
 from midframe.video.probe import probe, scan
@@ -86,7 +86,7 @@ def expected(path, size, *, colour=None):
     colour = pixel.resolve(colour or info.colour, info.pix_fmt, info.height)
     with Reader(info, scan(info)) as reader:
         for frame in reader.frames():
-            rgb = resize(pixel.to_rgb(frame.picture, colour), size)
+            rgb = resize_cubic(pixel.to_rgb(frame.picture, colour), size)
             yield planes(pixel.from_rgb(rgb, pix_fmt=frame.picture.format.name, colour=colour, average=True))
 
 
@@ -273,7 +273,7 @@ def test_a_job_that_was_stopped_goes_on_and_gives_the_same_frames(enlarge, tmp_p
         enlarge(source, on_event=stop, **options)
     with pytest.raises(UsageError, match=r"unfinished job with other settings .*size .*2x.* → .*3x"):
         enlarge(source, **{**options, "size": "3x"})
-    result = enlarge(source, on_event=events.append, workers=2, **options)
+    result = enlarge(source, on_event=events.append, **options)
     assert [event.done for event in events if isinstance(event, Started)][1] >= 10
     now = pictures(result.output)
     assert len(now) == 48 and all(same(one, other) for one, other in zip(now, whole, strict=True))
@@ -388,7 +388,7 @@ def test_two_models_are_one(tmp_path):
         state = model.prepare(frames)
         size = (36, 33)
         for t in (0.0, 0.25, 1.0):
-            truth = resize(torch.lerp(frames[:, 0], frames[:, 1], t), size)
+            truth = resize_cubic(torch.lerp(frames[:, 0], frames[:, 1], t), size)
             torch.testing.assert_close(model.render(state, t, size), truth)
         mixed = model.render(state, torch.tensor([0.25, 1.0]), size)
         for index, t in enumerate((0.25, 1.0)):

@@ -18,7 +18,7 @@ UNTRAINED = None  # a network with random weights promises nothing about still p
 
 
 @pytest.mark.parametrize(
-    "row", [row for row in SYSTEMS if row.task in ("interpolate", "predict")], ids=lambda row: row.name
+    "row", [row for row in SYSTEMS if row.task in ("interpolate", "predict", "superresolve")], ids=lambda row: row.name
 )
 def test_system_keeps_its_contract(row: System):
     torch.manual_seed(0)

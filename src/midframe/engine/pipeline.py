@@ -493,7 +493,7 @@ def fit(
     if contract.inputs is None:
         raise ContractError(f"{job.model} needs a whole shot at once; it cannot interpolate a film frame by frame.")
     if contract.times is not None and not _asks_only(plan, contract.times):
-        if contract.scale != (1, 1):
+        if contract.enlarges:
             raise ContractError(
                 f"{job.model} makes frames half-way between frames and no others: take --factor 2, or leave the rate "
                 f"as it is; midnet+{job.model} makes frames at any time."
@@ -502,7 +502,7 @@ def fit(
     for width, height in ((info.width, info.height), size[::-1]):
         if width * height > LARGEST_FRAME:
             raise MemoryLimitError(f"{info.path}: frames of {width}x{height} are too large.")
-    if contract.scale != (1, 1):
+    if contract.enlarges:
         wanted = Resized(model)
         nearest = wanted.nearest(own, size)
         if nearest != size:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from midframe.errors import ContractError, UsageError
 from midframe.ops.pad import pad
-from midframe.ops.resize import resize
+from midframe.ops.resize import resize_cubic
 from midframe.types import Contract, State, Synthesizer
 
 Flip = Literal["horizontal", "vertical", "time"]
@@ -191,7 +191,7 @@ class Padded:
 class Resized:
     """A model that enlarges, at any size: at the enlargement nearest to it that the model makes, then resampled.
 
-    Resampling is bicubic and antialiased, `ops.resize`. The state is {"size": (H, W), "inner": the model's}.
+    Resampling is `ops.resize.resize_cubic`. The state is {"size": (H, W), "inner": the model's}.
     """
 
     def __init__(self, model: Synthesizer) -> None:
@@ -215,7 +215,7 @@ class Resized:
     ) -> Float[Tensor, "b 3 h2 w2"]:
         """The frame at `t` and `size`; None: as large as the frames. Raises ContractError as the model does."""
         goal = size or state["size"]
-        return resize(_render(self.model, state["inner"], t, self.nearest(state["size"], goal)), goal)
+        return resize_cubic(_render(self.model, state["inner"], t, self.nearest(state["size"], goal)), goal)
 
 
 class Enlarged:
@@ -230,9 +230,9 @@ class Enlarged:
 
     def __init__(self, between: Synthesizer, larger: Synthesizer, *, larger_first: bool = False) -> None:
         first, other = between.contract, larger.contract
-        if first.inputs is None or first.covers != (0, 1) or first.scale != (1, 1):
+        if first.inputs is None or first.covers != (0, 1) or first.enlarges:
             raise UsageError("Enlarged needs a model that makes frames between two frames.")
-        if other.inputs is None or other.covers[0] != 0 or other.scale == (1, 1):
+        if other.inputs is None or other.covers[0] != 0 or not other.enlarges:
             raise UsageError("Enlarged needs a model that enlarges.")
         self.between, self.larger = Padded(between), Padded(larger)
         self.larger_first = larger_first
@@ -332,14 +332,14 @@ def _asked_size(who: str, contract: Contract, own: Size, size: Size | None) -> S
     if size is None:
         height, width = (round(side * min(max(1, low), high)) for side in own)
         return height, width
-    if (low, high) == (1, 1) and tuple(size) != tuple(own):
+    if not contract.enlarges and tuple(size) != tuple(own):
         raise ContractError(f"{who} keeps the size {tuple(own)}, asked for {tuple(size)}.")
     return size[0], size[1]
 
 
 def _render(model: Synthesizer, state: State, t: float | Tensor, size: Size) -> Tensor:
     """Of a model that keeps the size no size is asked for: it may be told no other."""
-    return model.render(state, t, size) if model.contract.scale != (1, 1) else model.render(state, t)
+    return model.render(state, t, size) if model.contract.enlarges else model.render(state, t)
 
 
 def _flip(frames: Tensor, flips: tuple[Flip, ...]) -> Tensor:

@@ -20,7 +20,6 @@ ENTRY_POINTS = "midframe.systems"
 LEAST_EFFORT = 0.1
 
 Task = Literal["interpolate", "predict", "superresolve", "propagate", "flow", "generate", "fit"]
-FramesTask = Literal["interpolate", "predict", "superresolve"]  # what a Synthesizer may be wanted for
 # What systems do that are no Synthesizer, by their task.
 DOES: Mapping[Task, str] = MappingProxyType(
     {
@@ -1322,7 +1321,9 @@ def parts_of(name: str) -> tuple[str, ...]:
     return tuple(name.split("+"))
 
 
-def check_model(name: str, task: FramesTask = "interpolate", *, effort: float | None = None) -> None:
+def check_model(
+    name: str, task: Literal["interpolate", "predict", "superresolve"] = "interpolate", *, effort: float | None = None
+) -> None:
     """Raises UsageError if no system is called `name`, or it does not make frames of this kind, or takes no effort.
 
     For "superresolve", two names joined by "+" are a model, too: one for time and one for space, in either order.
@@ -1340,7 +1341,7 @@ def check_model(name: str, task: FramesTask = "interpolate", *, effort: float | 
     check_effort(next((row for row in rows if row.effort), rows[0]), effort)
 
 
-def check_frames(row: System, task: FramesTask = "interpolate") -> None:
+def check_frames(row: System, task: Literal["interpolate", "predict", "superresolve"] = "interpolate") -> None:
     """Raises UsageError if the system does not make frames of this kind."""
     if task == "superresolve" and row.task == "interpolate":
         raise UsageError(

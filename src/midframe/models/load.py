@@ -7,14 +7,14 @@ import importlib
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from midframe.errors import ModelError, UsageError
 from midframe.models.adapt import Bisected, Enlarged
-from midframe.models.catalogue import FramesTask, System, check_effort, check_model, parts_of, resolve, systems
+from midframe.models.catalogue import System, check_effort, check_model, parts_of, resolve, systems
 from midframe.types import FlowEstimator, GenerativeModel, Synthesizer
 from midframe.weights import Weights, card, home, load_state, locate
 
@@ -27,7 +27,7 @@ def load(
     *,
     weights: str | PathLike[str] | None = None,
     effort: float | None = None,
-    task: FramesTask = "interpolate",
+    task: Literal["interpolate", "predict", "superresolve"] = "interpolate",
 ) -> Synthesizer:
     """The system that `name` means, ready to `prepare` and `render`.
 

@@ -1,33 +1,22 @@
-"""Pictures at another size: bicubic or Lanczos resampling, antialiased where it shrinks."""
-
-from typing import Literal
+"""Bicubic resizing as the tables of super-resolution have it."""
 
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from midframe.errors import UsageError
 
-Kernel = Literal["cubic", "lanczos"]
+def resize_cubic(frames: Float[Tensor, "*lead c h w"], size: tuple[int, int]) -> Float[Tensor, "*lead c h2 w2"]:
+    """`frames` at (height, width) `size`: Keys' kernel with a = −0.5, made wider where it reduces (anti-aliasing).
 
+    What MATLAB's imresize does, but at the border, where taps outside are left out instead of mirrored. Pixel centres
+    lie at halves; values may overshoot and are not clamped. Differentiable. Computed in float32 at least.
 
-def resize(
-    image: Float[Tensor, "*lead h w"], size: tuple[int, int], *, kernel: Kernel = "cubic"
-) -> Float[Tensor, "*lead h2 w2"]:
-    """`image` at `size` = (height, width); the image itself if it has that size.
-
-    Convention: the corners of the picture stay where they are, pixel centres lie at half-integers. Where it shrinks the
-    kernel is as much wider. Taps beyond an edge are left out and the others made to add up to 1, so a flat picture
-    stays flat. Not clamped: both kernels overshoot at edges.
-
-    kernel  "cubic": Keys, IEEE TASSP 1981, a = −1/2; "lanczos": sinc within three lobes
-
-    Raises UsageError for a size without pixels.
+    >>> resize_cubic(torch.tensor([[[[0.0, 1.0]]]]), (1, 4))
+    tensor([[[[-0.0728,  0.1853,  0.8147,  1.0728]]]])
     """
-    if min(size) < 1:
-        raise UsageError(f"resize: a size is 1 x 1 or more, got {tuple(size)}.")
-    if tuple(image.shape[-2:]) == tuple(size):
-        return image
-    flat = image.reshape(1, -1, *image.shape[-2:])
-    mode = "bicubic" if kernel == "cubic" else "lanczos"
-    return F.interpolate(flat, size=tuple(size), mode=mode, antialias=True).view(*image.shape[:-2], *size)
+    if tuple(frames.shape[-2:]) == tuple(size):
+        return frames
+    lead = frames.shape[:-3]
+    flat = frames.reshape(-1, *frames.shape[-3:])
+    made = F.interpolate(flat.float() if flat.element_size() < 4 else flat, size, mode="bicubic", antialias=True)
+    return made.to(frames.dtype).view(*lead, *made.shape[1:])
