@@ -1316,6 +1316,18 @@ def find(name: str) -> System:
     return resolve(name)[0]
 
 
+def check_frames(row: System, task: Literal["interpolate", "predict", "superresolve"] = "interpolate") -> None:
+    """Raises UsageError if the system does not make frames of this kind."""
+    if task == "superresolve" and row.task == "interpolate":
+        raise UsageError(
+            f"{row.name} makes frames between frames and keeps their size: {row.name}+bicubic enlarges, too."
+        )
+    if row.task != task:
+        there = [other.name for other in systems() if other.task == task]
+        what = DOES.get(row.task, "does something else")
+        raise UsageError(f"{row.name} {what}. {', '.join(there[:5])} and others {task}: see `midframe models`.")
+
+
 def parts_of(name: str) -> tuple[str, ...]:
     """The models that a name is made of: "midnet+bicubic" is two, most are one."""
     return tuple(name.split("+"))
@@ -1339,18 +1351,6 @@ def check_model(
             "(then enlarge) or bicubic+midnet (enlarge first)."
         )
     check_effort(next((row for row in rows if row.effort), rows[0]), effort)
-
-
-def check_frames(row: System, task: Literal["interpolate", "predict", "superresolve"] = "interpolate") -> None:
-    """Raises UsageError if the system does not make frames of this kind."""
-    if task == "superresolve" and row.task == "interpolate":
-        raise UsageError(
-            f"{row.name} makes frames between frames and keeps their size: {row.name}+bicubic enlarges, too."
-        )
-    if row.task != task:
-        there = [other.name for other in systems() if other.task == task]
-        what = DOES.get(row.task, "does something else")
-        raise UsageError(f"{row.name} {what}. {', '.join(there[:5])} and others {task}: see `midframe models`.")
 
 
 def check_effort(row: System, effort: float | None) -> None:
