@@ -38,11 +38,13 @@ class Recorder:
 
     def prepare(self, frames, generator=None):
         assert all(side % self.contract.multiple == 0 for side in frames.shape[-2:])
+        assert not torch.is_grad_enabled()
         self.shown.append(frames)
         return frames
 
     def render(self, state, t, size=None):
         assert 0 <= t <= self.contract.covers[1] and (self.contract.times is None or Fraction(t) in self.contract.times)
+        assert not torch.is_grad_enabled()
         low, high = self.contract.scale
         assert all(low <= now / was <= high for now, was in zip(size, state.shape[-2:], strict=True))
         self.asked.append((float(t), size))

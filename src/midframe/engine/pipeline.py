@@ -455,6 +455,7 @@ def enlarge_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.b
     return mask[rows[:, None], columns]
 
 
+@torch.no_grad()  # what a gradient needs would be kept for every layer
 def prepare_window(model: Synthesizer, frames: Float[Tensor, "n c h w"]) -> State:
     """The state of a model that `fit` gave for a window of source frames, RGB or RGB and alpha."""
     if frames.shape[1] == 4:
@@ -465,6 +466,7 @@ def prepare_window(model: Synthesizer, frames: Float[Tensor, "n c h w"]) -> Stat
     return model.prepare(batch)
 
 
+@torch.no_grad()
 def render_at(model: Synthesizer, state: State, t: Fraction, size: tuple[int, int]) -> Float[Tensor, "c h2 w2"]:
     """The frame at `t` and of `size` (height, width) from a state of `prepare_window`."""
     known = model.contract.times
