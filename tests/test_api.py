@@ -62,7 +62,7 @@ def test_options_become_fields_of_the_job():
     ("options", "message"),
     [
         ({"factr": 2}, "Did you mean 'factor'"),
-        ({"zzz": 2}, "There are: model, weights, effort, factor"),
+        ({"zzz": 2}, "There are: model, weights, effort, size, factor"),
         ({"cuts": "hol"}, "choose one of hold, nearest, blend, ignore"),
         ({"workers": 2.5}, "whole number"),
         ({"workers": True}, "a number"),
@@ -205,3 +205,21 @@ def test_load_model_gives_a_synthesizer():
     assert model.render(model.prepare(frames), 0.5).shape == (1, 3, 32, 48)
     with pytest.raises(UsageError, match="No model is called"):
         midframe.load_model("nothing")
+
+
+# ---- upscale -----------------------------------------------------------------------------------------------------
+
+
+def test_upscale_takes_a_size_in_words_or_as_height_and_width(clip, tmp_path):
+    for number, size in enumerate(("1.5x", (108, 144), "144x108")):
+        result = midframe.upscale(clip, tmp_path / f"{number}.mp4", size=size, model="bicubic")
+        assert (result.size, result.frames, result.copied) == ((108, 144), 8, 8)
+
+
+def test_upscale_refuses_what_cannot_be_meant(clip):
+    with pytest.raises(UsageError, match="--size"):
+        midframe.upscale(clip, size=(0, 10))
+    with pytest.raises(UsageError, match="Did you mean 'factor'"):
+        midframe.upscale(clip, size="2x", factr=2)
+    with pytest.raises(UsageError, match=r"midnet\+bicubic enlarges"):
+        midframe.upscale(clip, size="2x", model="midnet")

@@ -14,7 +14,7 @@ import typer
 
 import midframe
 from midframe.cli.main import EXIT_CODES, app
-from midframe.models.catalogue import SYSTEMS, resolve
+from midframe.models.catalogue import SYSTEMS, parts_of, resolve
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
@@ -99,15 +99,15 @@ def parse(words: list[str]) -> None:
         return
     bare = not words  # "`midframe check`" in a sentence names the command
     context = command.make_context(name, words, resilient_parsing=bare)
-    if name == "interpolate" and not bare:
+    if name in ("interpolate", "upscale") and not bare:
         values = dict(context.params)
         for name in ("progress", "quiet"):
             values.pop(name)
         make_job(values.pop("input"), values.pop("output"), **values)
     for option in ("model", "models"):
         for model in (context.params.get(option) or "").split(","):
-            if model:
-                resolve(model)
+            for part in parts_of(model) if model else ():
+                resolve(part)
 
 
 @pytest.mark.parametrize("code", blocks("python"))

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from midframe.api import between, interpolate, predict
+    from midframe.api import between, interpolate, predict, upscale
     from midframe.engine.job import InterpolateJob, Result
     from midframe.errors import MidframeError
     from midframe.models.load import load as load_model
@@ -15,6 +15,7 @@ _HOMES = {
     "interpolate": "midframe.api",
     "between": "midframe.api",
     "predict": "midframe.api",
+    "upscale": "midframe.api",
     "load_model": "midframe.models.load:load",
     "InterpolateJob": "midframe.engine.job",
     "Result": "midframe.engine.job",
@@ -29,6 +30,7 @@ __all__ = [
     "interpolate",
     "load_model",
     "predict",
+    "upscale",
 ]
 
 

@@ -1,4 +1,4 @@
-"""What a Python program calls: `interpolate` and `predict` for files, `between` for frames."""
+"""What a Python program calls: `interpolate`, `upscale` and `predict` for files, `between` for frames."""
 
 import difflib
 import functools
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from midframe.types import Synthesizer
 
 Time = float | Fraction
+UPSCALER = "midnet+bicubic"  # the model of `upscale` unless another one is asked for
 BISECTION_DEPTH = 6  # a model that renders only the middle frame answers t in 64ths
 
 
@@ -48,6 +49,36 @@ def interpolate(
     True
     """
     job = make_job(input, output, **options)
+    from midframe.engine.run import run
+
+    return run(job, on_event)
+
+
+def upscale(
+    input: str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    size: str | tuple[int, int],
+    on_event: Callable[[Event], None] | None = None,
+    **options: Any,
+) -> Result:
+    """Make a video larger, or smaller, and smoother or slower at once, from a path to a path.
+
+    size      "2x", "1.5x", "1920x1080", or (height, width) of the picture as it is shown
+    options   as of `interpolate`; without factor, fps and slow the frames keep their times. model: one that enlarges
+              (task "superresolve" in `midframe models`), or one that makes frames between frames and one that enlarges,
+              joined: "midnet+bicubic" (default) makes frames and enlarges them, "bicubic+midnet" enlarges first
+
+    Every frame is made anew, the source's own among them; `copied` of the result counts those. All else is as in
+    `interpolate`.
+
+    >>> import midframe
+    >>> result = midframe.upscale("clip.mp4", "large.mp4", size="2x", fps=50)
+    >>> result.size, result.frames
+    ((144, 192), 16)
+    """
+    text = size if isinstance(size, str) else "x".join(str(side) for side in reversed(size))
+    job = make_job(input, output, **{"model": UPSCALER, **options, "size": text})
     from midframe.engine.run import run
 
     return run(job, on_event)
@@ -123,11 +154,9 @@ def make_job(
         given[name] = _as_field(name, value, known[name].type)
     job = InterpolateJob(input=os.fspath(input), output=os.fspath(output) if output is not None else None, **given)
     _check_numbers(job)
-    from midframe.models.catalogue import check_effort, check_frames, resolve
+    from midframe.models.catalogue import check_model
 
-    row, _ = resolve(job.model)
-    check_frames(row)
-    check_effort(row, job.effort)
+    check_model(job.model, job.task, effort=job.effort)
     return job
 
 
@@ -385,9 +414,12 @@ def _as_field(name: str, value: Any, kind: Any) -> Any:
 def _check_numbers(job: InterpolateJob) -> None:
     """Refuse numbers that no input could make sensible."""
     from midframe.engine.plan import parse_factor, parse_rate, parse_time
+    from midframe.engine.size import parse_size
 
     if not job.input:
         raise UsageError("no input: give a video file, a folder of images, or - for y4m on stdin.")
+    if job.size is not None:
+        parse_size(job.size)
     if job.factor is not None:
         parse_factor(job.factor, "--factor")
     if job.slow is not None:

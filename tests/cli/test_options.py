@@ -9,10 +9,12 @@ import typer
 from midframe.cli import check, info, verify
 from midframe.cli.main import app
 from midframe.cli.options import METAVARS, PANELS, RENAMED, flag
+from midframe.cli.upscale import DEFAULTS as OTHER_DEFAULTS
 from midframe.engine.job import InterpolateJob
 
 COMMANDS = typer.main.get_command(app).commands
 FIELDS = {field.name: field for field in fields(InterpolateJob) if field.name not in ("input", "output")}
+NONE = ("interpolate", "size")  # a flag of `upscale` alone
 NEEDS = {"effort": {"model": "ugsp"}}  # options that not every model takes
 TEXTS = {
     "weights": "own.safetensors",
@@ -36,13 +38,15 @@ def test_every_option_of_a_job_stands_in_one_panel_of_the_help():
     assert set(METAVARS) | set(RENAMED) <= set(FIELDS)
 
 
-@pytest.mark.parametrize("name", FIELDS)
-def test_every_option_of_a_job_is_a_flag_with_its_text_choices_and_default(name, midframe):
-    field, known = FIELDS[name], parameter("interpolate", name)
+@pytest.mark.parametrize(
+    ("command", "name"), [(one, name) for one in ("interpolate", "upscale") for name in FIELDS if (one, name) != NONE]
+)
+def test_every_option_of_a_job_is_a_flag_with_its_text_choices_and_default(command, name, midframe):
+    field, known = FIELDS[name], parameter(command, name)
     assert flag(name) in known.opts
-    assert known.default == field.default
+    assert known.default == (OTHER_DEFAULTS if command == "upscale" else {}).get(name, field.default)
     assert known.help.replace("\\[", "[") == field.metadata["help"]
-    _, help_text, _ = midframe("interpolate", "--help")
+    _, help_text, _ = midframe(command, "--help")
     assert flag(name) in help_text
     for word in words(field.type):
         assert word in help_text
@@ -51,7 +55,7 @@ def test_every_option_of_a_job_is_a_flag_with_its_text_choices_and_default(name,
 @pytest.mark.parametrize("command", ["info", "check", "verify"])
 def test_flags_shared_with_other_commands_are_the_same(command):
     for name in {"info": info, "check": check, "verify": verify}[command].JOB_OPTIONS:
-        ours, theirs = parameter(command, name), parameter("interpolate", name)
+        ours, theirs = parameter(command, name), parameter("upscale", name)
         assert (ours.opts, ours.default, ours.help) == (theirs.opts, theirs.default, theirs.help)
 
 
@@ -69,7 +73,7 @@ def given(field):
     return [flag(field.name), "3"], 3
 
 
-@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("name", [name for name in FIELDS if name != "size"])
 def test_a_flag_sets_its_option_and_no_other(name, midframe, monkeypatch):
     seen = []
 

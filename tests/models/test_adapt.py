@@ -91,15 +91,16 @@ def test_bisected_refuses_senseless_depth(depth):
 
 
 @settings(deadline=None, max_examples=60)
-@given(length=st.integers(1, 400), tile=st.integers(4, 90), data=st.data())
-def test_tiles_cover_every_pixel_once(length, tile, data):
+@given(length=st.integers(1, 400), tile=st.integers(4, 90), scale=st.floats(1, 4), data=st.data())
+def test_tiles_cover_every_pixel_once(length, tile, scale, data):
     overlap = data.draw(st.integers(0, tile // 2))
     model = Tiled(Blend(), tile=tile, overlap=overlap)
-    total = torch.zeros(length, dtype=torch.float64)
+    goal = round(scale * length)
+    total = torch.zeros(goal, dtype=torch.float64)
     starts = model._starts(length)
-    for start, weight in model._weights(length):
+    for start, weight in model._spread(length, goal):
         assert weight.min() > 0
-        total[start : start + tile] += weight
+        total[start : start + len(weight)] += weight
     torch.testing.assert_close(total, torch.ones_like(total))
     assert starts[-1] + min(tile, length) == length
     assert all(b - a <= tile - overlap for a, b in itertools.pairwise(starts))

@@ -63,13 +63,13 @@ def bench(
     """Measure models: PSNR, SSIM, LPIPS, IE, motion; parameters, operations, seconds and memory. Goes on where it was
     stopped, and keeps what was measured. Exit code 7 if a model could not be measured; the others are."""
     from midframe.errors import ModelError, UsageError
-    from midframe.models.catalogue import check_frames, resolve
+    from midframe.models.catalogue import check_model
 
     names = [name.strip() for name in models.split(",") if name.strip()]
     if not names:
         raise UsageError("--models names none: give e.g. --models dis,blend.")
     for name in names:
-        check_frames(resolve(name)[0])  # a misspelt name is refused before the first one is measured
+        check_model(name)  # a misspelt name is refused before the first one is measured
     if (suite is not None) + (triplets is not None) + field != 1:
         raise UsageError("Give --suite NAMES, --triplets DIR or --field, one of them.")
     if field:

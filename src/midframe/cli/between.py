@@ -61,14 +61,12 @@ def between(
 ) -> None:
     """Frames between two pictures, at even times or along a curve; regions may move faster, slower or not at all."""
     from midframe.api import each_between, interpolate
-    from midframe.models.catalogue import check_effort, check_frames, resolve
+    from midframe.models.catalogue import check_model
     from midframe.models.load import find_remark
     from midframe.retime import map_times, read_curve
     from midframe.video.writer import container_of
 
-    row, _ = resolve(model)
-    check_frames(row)
-    check_effort(row, effort)
+    check_model(model, effort=effort)
     base = read_curve(curve)
     goal = output if output is not None else first.with_suffix(".between.png")
     alone = goal.suffix.lower() in PICTURES and not goal.is_dir()

@@ -61,7 +61,7 @@ def check(
 ) -> None:
     """Drop every second frame, make it again, compare: PSNR, SSIM, the worst frames as pictures, a plot."""
     from midframe.api import make_job
-    from midframe.models.catalogue import check_effort, check_frames, resolve
+    from midframe.models.catalogue import check_model
 
     refuse_stdin(input)
     names = list(dict.fromkeys(name.strip() for name in model.split(",") if name.strip()))
@@ -71,9 +71,7 @@ def check(
     if options["weights"] is not None and len(names) > 1:
         raise UsageError("--weights are of one model: give --model one name.")
     for name in names:
-        row, _ = resolve(name)  # a misspelt name is refused before the first one is measured
-        check_frames(row)
-        check_effort(row, job.effort)
+        check_model(name, effort=job.effort)  # a misspelt name is refused before the first one is measured
     if 0 < frames < 3:
         raise UsageError(f"--frames {frames}: the check needs at least 3; 0 takes all.")
 

@@ -63,8 +63,14 @@ def interpolate(
 
     job = make_job(input, output, **options)  # refuses before torch is loaded
 
+    run_job(job, progress, quiet)
+
+
+def run_job(job: InterpolateJob, progress: ProgressMode, quiet: bool) -> None:
+    """Do a job and say how far it is. Raises InterruptedJob if it was stopped."""
+
     def summary(text: str) -> None:
-        print(text, file=sys.stderr if "-" in (input, output) else sys.stdout)
+        print(text, file=sys.stderr if "-" in (job.input, job.output) else sys.stdout)
 
     with make_reporter(progress, quiet=quiet, summary=summary) as reporter:
         try:

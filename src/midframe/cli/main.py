@@ -34,7 +34,7 @@ from midframe.cli.info import JOB_OPTIONS as info_options
 from midframe.cli.info import info
 from midframe.cli.interpolate import EXAMPLES, InterruptedJob, interpolate
 from midframe.cli.models import models
-from midframe.cli.options import job_options
+from midframe.cli.options import INTERPOLATE_OPTIONS, job_options
 from midframe.cli.predict import EXAMPLES as predict_examples
 from midframe.cli.predict import predict
 from midframe.cli.sample import EXAMPLES as sample_examples
@@ -42,6 +42,9 @@ from midframe.cli.sample import sample
 from midframe.cli.train import EVAL_EXAMPLES as eval_examples
 from midframe.cli.train import TRAIN_EXAMPLES as train_examples
 from midframe.cli.train import evaluate, train
+from midframe.cli.upscale import DEFAULTS as upscale_defaults
+from midframe.cli.upscale import EXAMPLES as upscale_examples
+from midframe.cli.upscale import upscale
 from midframe.cli.verify import EXAMPLES as verify_examples
 from midframe.cli.verify import JOB_OPTIONS as verify_options
 from midframe.cli.verify import verify
@@ -67,6 +70,7 @@ EPILOG = (
     """Examples:
   midframe interpolate clip.mp4            twice the frames, beside the clip
   midframe interpolate clip.mp4 --fps 60   any rate; --slow 4 for slow motion
+  midframe upscale clip.mp4 --size 2x      larger; with --fps smoother, too
   midframe info clip.mp4                   what the clip is, what will be done
   midframe check clip.mp4                  how good it will be on this clip
 
@@ -103,7 +107,8 @@ def _options(
 ) -> None: ...
 
 
-app.command(epilog=EXAMPLES)(job_options(interpolate))
+app.command(epilog=EXAMPLES)(job_options(interpolate, INTERPOLATE_OPTIONS))
+app.command(epilog=upscale_examples)(job_options(upscale, defaults=upscale_defaults))
 app.command(epilog=between_examples)(between)
 app.command(epilog=predict_examples)(predict)
 app.command(epilog=condense_examples)(job_options(condense, condense_options))

@@ -49,9 +49,9 @@ def predict(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
     """Extend a clip by the frames that a model puts after its last one; sound and all else come along."""
-    from midframe.models.catalogue import check_frames, resolve
+    from midframe.models.catalogue import check_model
 
-    check_frames(resolve(model)[0], "predict")  # before torch is loaded
+    check_model(model, "predict")  # before torch is loaded
 
     def summary(text: str) -> None:
         print(text, file=sys.stdout)

@@ -195,6 +195,7 @@ def format_result(result: job.Result | job.Condensed) -> str:
     lines = [
         str(result.output) if result.output is not None else "stdout",
         f"  frames    {result.frames} ({result.copied} from the source, {result.rendered} new{held}{cuts})",
+        *([f"  size      {result.size[1]}x{result.size[0]}"] if result.size is not None else []),
         f"  rate      {format_rate(result.source_rate)} → {format_rate(result.rate)}",
         f"  duration  {float(result.source_duration):.3f} s → {float(result.duration):.3f} s",
     ]

@@ -15,10 +15,11 @@ EXAMPLES = """Examples:
   midframe verify clip.midframe.mp4 --against clip.mp4
   midframe verify smooth.mp4 --against clip.mp4 --fps 60
   midframe verify slow.mkv --against clip.mp4 --slow 4 --audio drop
+  midframe verify large.mp4 --against clip.mp4 --size 2x
 
 Give the time and encoding flags the file was made with: they say what is right."""
 JOB_OPTIONS = (
-    "factor", "fps", "slow", "vfr", "end", "start_time", "end_time", "rate", "audio", "codec", "pix_fmt",
+    "size", "factor", "fps", "slow", "vfr", "end", "start_time", "end_time", "rate", "audio", "codec", "pix_fmt",
     "allow_damaged",
 )  # fmt: skip
 
@@ -32,17 +33,19 @@ def verify(
     **options: Any,
 ) -> None:
     """Check a finished file: frame count, time stamps, duration, sound, colour tags. Exit code 8 if one fails."""
-    from midframe.api import make_job
+    from midframe.api import UPSCALER, make_job
 
     refuse_stdin(output)
     refuse_stdin(against)
-    job = make_job(against, output, **options)
+    model = {} if options["size"] is None else {"model": UPSCALER}  # which one it was cannot be seen
+    job = make_job(against, output, **model, **options)
     made = Path(output)
     if not made.exists():
         raise InputError(f"{output}: no such file.")
 
     from midframe.engine.plan import make_plan, output_rate
     from midframe.engine.run import audio_mode, time_map
+    from midframe.engine.size import as_shown
     from midframe.video.probe import probe
     from midframe.video.verify import verify as hold_against
     from midframe.video.writer import CONTAINERS, choose_encoder
@@ -54,7 +57,7 @@ def verify(
     settings = None
     if container is not None:
         settings = choose_encoder(
-            info,
+            as_shown(job, info, container),
             container=container,
             codec=job.codec,
             pix_fmt=job.pix_fmt,

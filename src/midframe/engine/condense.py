@@ -282,7 +282,8 @@ class _Maker:
         self._tolerance, self._longest = tolerance, longest
         times, finish, origin = all_times(film.timeline)
         everything = Grid(tuple(map(Fraction, range(len(times)))), times, finish, origin=origin)
-        self._model = fit(model, film.job, film.info, plan_grid(everything, film.timeline))
+        size = (film.info.height, film.info.width)
+        self._model = fit(model, film.job, film.info, plan_grid(everything, film.timeline), size)
         self._listed = film.listed_cuts()
         self._pairs = Pairs(lambda index: window[index].glance)
         self._known: dict[int, bool] = {}
@@ -295,7 +296,8 @@ class _Maker:
         begin, span = self._film.timeline.pts(a), self._film.timeline.pts(b) - self._film.timeline.pts(a)
         for n in from_the_middle(a, b):
             truth = self._film.rgb(self._window[n].picture)
-            made = render_at(self._model, state, (self._film.timeline.pts(n) - begin) / span, truth.shape[-2:])
+            size = truth.shape[-2], truth.shape[-1]
+            made = render_at(self._model, state, (self._film.timeline.pts(n) - begin) / span, size)
             if measure(made, truth) < self._tolerance:
                 return False
         return True

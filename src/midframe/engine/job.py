@@ -36,7 +36,9 @@ class InterpolateJob:
         "Default: IN.midframe.EXT beside the input.",
     )
     model: str = option(
-        "midnet", "Model, with an optional variant: midnet, dis, dis/fast, blend ... (see `midframe models`)."
+        "midnet",
+        "Model, with an optional variant: midnet, dis, dis/fast, blend ... (see `midframe models`). Of `upscale`: one "
+        "that enlarges, or two joined by +, one for time and one for space.",
     )
     weights: str | None = option(
         None, "Other weights for the model: a .safetensors file, or a name of `midframe weights list`."
@@ -46,9 +48,13 @@ class InterpolateJob:
         "Share of its work that a model is to do, 0.1 to 1, for models that can leave out easy parts of the picture "
         "(ugsp). Default: as it was trained.",
     )
+    # space
+    size: str | None = option(None, "How large: 2x, 1.5x, or WIDTHxHEIGHT of the picture as it is shown, 1920x1080.")
     # time
     factor: str | None = option(
-        None, "Output frames per source frame: 2, 2.5, 8, 5/2. Default 2 when neither --fps nor --slow is given."
+        None,
+        "Output frames per source frame: 2, 2.5, 8, 5/2. Default, when neither --fps nor --slow is given: 2; of "
+        "`upscale`: 1.",
     )
     fps: str | None = option(None, "Constant output rate: 60, 60000/1001, 59.94, source*2.")
     slow: str | None = option(None, "Slow motion: 4 makes the clip four times as long at the source's rate.")
@@ -97,6 +103,16 @@ class InterpolateJob:
     overwrite: bool = option(False, "Replace the output if it exists.")
     allow_damaged: bool = option(False, "Go on with what can be decoded of a damaged input.")
 
+    @property
+    def task(self) -> Literal["interpolate", "superresolve"]:
+        """What its model must do."""
+        return "interpolate" if self.size is None else "superresolve"
+
+    @property
+    def keeps_times(self) -> bool:
+        """Whether the frames of the output are shown when those of the source are."""
+        return self.size is not None and self.factor is None and self.fps is None and self.slow is None
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -138,7 +154,11 @@ Event = Started | Progress | Note
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a finished job made. `frames` = `copied` + `rendered` + `held`; rates and durations are exact."""
+    """What a finished job made. `frames` = `copied` + `rendered` + `held`; rates and durations are exact.
+
+    copied  source frames at their own times: untouched, or made anew where the size changed
+    size    (height, width), where it is not the source's
+    """
 
     output: Path | None
     frames: int
@@ -153,6 +173,7 @@ class Result:
     seconds: float
     notes: tuple[str, ...] = ()
     audio_offset: Mapping[str, float] = field(default_factory=dict)
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

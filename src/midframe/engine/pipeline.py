@@ -8,10 +8,11 @@ the length of the film. What a gap looks like is decided from a fixed number of 
 same frames whoever renders it and wherever rendering began.
 """
 
+import math
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +20,6 @@ from typing import Any, Protocol
 import av
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
@@ -30,9 +30,22 @@ from midframe.analysis.glance import CONTEXT, Glance, Pairs, glance
 from midframe.analysis.overlays import find_overlay
 from midframe.engine.job import InterpolateJob
 from midframe.engine.journal import Journal, Record
-from midframe.engine.plan import Action, Copy, CutSet, KeySet, Mix, Plan, Render, Segment, choose_taps, decide
+from midframe.engine.plan import (
+    Action,
+    Copy,
+    CutSet,
+    KeySet,
+    Mix,
+    Plan,
+    Render,
+    Segment,
+    choose_pair,
+    choose_window,
+    decide,
+)
 from midframe.errors import ContractError, MemoryLimitError
-from midframe.models.adapt import Bisected, Tiled
+from midframe.models.adapt import Bisected, Padded, Resized, Tiled
+from midframe.models.load import BISECTION_DEPTH
 from midframe.types import Contract, State, Synthesizer
 from midframe.video.colour import Colour
 from midframe.video.pixel import compose, from_rgb, to_rgb
@@ -42,9 +55,10 @@ from midframe.video.writer import EncoderSettings, SegmentWriter
 
 QUEUE = 4
 TILE_ABOVE = 4096 * 2304  # pixels; larger frames are rendered in tiles unless the job says otherwise
-TILE = 1536
+TILE = 1536  # of the larger of source and output
+LARGEST_FRAME = 1 << 28  # pixels
 TILE_OVERLAP = 128
-BISECTION_DEPTH = 4  # a middle-frame model answers t in sixteenths
+FINEST_GRID = 16  # pixels; a frame is padded by fewer than this so that an enlargement fits it exactly
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +73,16 @@ class Setup:
     colour: Colour
     output: Path
     cut_list: frozenset[int] | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the output."""
+        return self.settings.height, self.settings.width
+
+    @property
+    def new_size(self) -> tuple[int, int] | None:
+        """`size` if it is not the source's."""
+        return None if self.size == (self.info.height, self.info.width) else self.size
 
 
 @dataclass(slots=True)
@@ -260,7 +284,8 @@ class Pipeline:
 
     def __init__(self, setup: Setup, model: Synthesizer) -> None:
         self._setup = setup
-        self._model = fit(model, setup.job, setup.info, setup.plan)
+        self._size, self._resizes = setup.size, setup.new_size is not None
+        self._model = fit(model, setup.job, setup.info, setup.plan, self._size)
         self._contract: Contract = self._model.contract
         assert self._contract.inputs is not None
         # frames beside the pair; across bridged repeats each is as far away as the pair is wide
@@ -276,7 +301,10 @@ class Pipeline:
         self._reader.__enter__()
         self._window = Window(self._reader, setup.plan.first, setup.plan.stop)
         self._marks = Marks(setup, self._window)
-        self._state: tuple[tuple[int, int], State] | None = None
+        self._state: tuple[tuple[int, ...], State] | None = None
+        self._enlarged: tuple[Render, av.VideoFrame] | None = (
+            None  # the source frame that was last made at another size
+        )
         self._masks: dict[tuple[int, int], NDArray[np.bool_] | None] = {}
         self._opening: Held | None = None
 
@@ -329,7 +357,7 @@ class Pipeline:
                 tally.cuts.add(i)
             for n in slots:
                 action = decide(plan, n, cuts=cuts, keys=keys, policy=policy)
-                picture = self._picture(action)
+                picture = self._picture(action, cuts, keys)
                 if isinstance(action, Render | Mix):
                     tally.rendered += 1
                 elif plan.position(n) == action.index:
@@ -339,42 +367,56 @@ class Pipeline:
                 yield n, picture
             self._masks = {pair: mask for pair, mask in self._masks.items() if pair[1] > i}
 
-    def _picture(self, action: Action) -> av.VideoFrame:
+    def _picture(self, action: Action, cuts: CutSet, keys: KeySet) -> av.VideoFrame:
+        plan = self._setup.plan
         if isinstance(action, Copy):
-            return self._frame(action.index).picture
+            return self._shown(choose_pair(plan, action.index, cuts=cuts, keys=keys))
         if isinstance(action, Mix):
-            made = torch.lerp(self._rgb(action.left), self._rgb(action.right), float(action.t))
-            return self._to_picture(made)
+            ends = [choose_pair(plan, index, cuts=cuts, keys=keys) for index in (action.left, action.right)]
+            return self._to_picture(torch.lerp(self._source(ends[0]), self._source(ends[1]), float(action.t)))
         made = self._synthesise(action)
         picture = self._to_picture(made)
         if self._setup.job.overlays and action.right > action.left:
             mask = self._mask(action.left, action.right)
             if mask is not None:
-                compose(picture, self._frame(action.left).picture, mask)
+                compose(picture, self._shown(replace(action, t=Fraction(0))), mask)
         return picture
 
+    def _shown(self, end: Render) -> av.VideoFrame:
+        """A source frame, the one at t = 0 or 1 of `end`, as the output shows it: itself, or made at another size."""
+        if not self._resizes:
+            return self._frame(end.right if end.t else end.left).picture
+        if self._enlarged is None or self._enlarged[0] != end:
+            self._enlarged = (end, self._to_picture(self._synthesise(end)))
+        return self._enlarged[1]
+
+    def _source(self, end: Render) -> Tensor:
+        return self._synthesise(end) if self._resizes else self._rgb(end.right if end.t else end.left)
+
     def _to_picture(self, rgb: Tensor) -> av.VideoFrame:
-        return from_rgb(rgb, pix_fmt=self._setup.settings.pix_fmt, colour=self._setup.colour)
+        # At another size there may be more chroma than the format holds.
+        settings = self._setup.settings
+        return from_rgb(rgb, pix_fmt=settings.pix_fmt, colour=self._setup.colour, average=self._resizes)
 
     def _synthesise(self, action: Render) -> Tensor:
         """The frame at `action.t`, 3 or 4 channels. Alpha is rendered as a picture of its own, colour premultiplied."""
-        pair = (action.left, action.right)
-        if self._state is None or self._state[0] != pair:
-            self._state = None  # let the old state go before the new one is made
-            self._state = (pair, self._prepare(action))
-        return render_at(self._model, self._state[1], action.t, self._rgb(action.left).shape[-2:])
-
-    def _prepare(self, action: Render) -> State:
         assert self._contract.inputs is not None
-        taps = choose_taps(self._setup.plan, action, self._contract.inputs, self._marks.is_cut)
-        return prepare_window(self._model, torch.stack([self._rgb(k) for k in taps]))
+        window, place = choose_window(
+            self._setup.plan, action, self._contract.inputs, self._contract.covers[1], self._marks.is_cut
+        )
+        if self._state is None or self._state[0] != window:
+            self._state = None  # let the old state go before the new one is made
+            frames = torch.stack([self._rgb(index) for index in window])
+            self._state = (window, prepare_window(self._model, frames))
+        return render_at(self._model, self._state[1], place + action.t, self._size)
 
     def _mask(self, left: int, right: int) -> NDArray[np.bool_] | None:
         if (left, right) not in self._masks:
             masks = [self._marks.overlay(gap) for gap in range(left, right)]
             found = [m for m in masks if m is not None]
             # A bridged pair spans several gaps: what is kept must be static in all of them.
-            self._masks[left, right] = np.logical_and.reduce(found) if found and len(found) == len(masks) else None
+            mask = np.logical_and.reduce(found) if found and len(found) == len(masks) else None
+            self._masks[left, right] = mask if mask is None or not self._resizes else enlarge_mask(mask, self._size)
         return self._masks[left, right]
 
     def _frame(self, index: int) -> Held:
@@ -405,63 +447,90 @@ class Pipeline:
         return held.rgb
 
 
+def enlarge_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """The nearest pixel's value at every pixel of the size (height, width)."""
+    rows, columns = (
+        ((np.arange(side) + 0.5) * old / side).astype(np.intp) for side, old in zip(size, mask.shape, strict=True)
+    )
+    return mask[rows[:, None], columns]
+
+
+@torch.no_grad()  # what a gradient needs would be kept for every layer
 def prepare_window(model: Synthesizer, frames: Float[Tensor, "n c h w"]) -> State:
-    """A model's state for a window of source frames, RGB or RGB and alpha, of any size."""
+    """The state of a model that `fit` gave for a window of source frames, RGB or RGB and alpha."""
     if frames.shape[1] == 4:
         alpha = frames[:, 3:]
         batch = torch.stack((frames[:, :3] * alpha, alpha.expand(-1, 3, -1, -1)))
     else:
         batch = frames[None]
-    return model.prepare(_pad(batch, model.contract))
+    return model.prepare(batch)
 
 
-def render_at(model: Synthesizer, state: State, t: Fraction, size: Sequence[int]) -> Float[Tensor, "c h w"]:
-    """The frame at `t` from a state of `prepare_window`, of the height and width that its frames had."""
+@torch.no_grad()
+def render_at(model: Synthesizer, state: State, t: Fraction, size: tuple[int, int]) -> Float[Tensor, "c h2 w2"]:
+    """The frame at `t` and of `size` (height, width) from a state of `prepare_window`."""
     known = model.contract.times
     if known is not None:  # a bisected model knows only some times: the nearest will do
         t = min(known, key=lambda one: abs(one - t))
-    made = model.render(state, float(t))[..., : size[0], : size[1]]
+    made = model.render(state, float(t), size)
     if made.shape[0] == 1:
         return made[0]
     colour, alpha = made[0], made[1].mean(0, keepdim=True).clamp(0, 1)
     return torch.cat((colour / alpha.clamp(min=1 / 255), alpha))
 
 
-def fit(model: Synthesizer, job: InterpolateJob, info: VideoInfo, plan: Plan) -> Synthesizer:
-    """Wrap `model` so that it can answer what this job asks: any t, any frame size.
+def fit(
+    model: Synthesizer,
+    job: InterpolateJob,
+    info: VideoInfo,
+    plan: Plan,
+    size: tuple[int, int],
+    note: Callable[[str], None] = lambda text: None,
+) -> Synthesizer:
+    """Wrap `model` so that it can answer what this job asks: any t, frames of any size, answers of `size`.
 
     Raises ContractError if it cannot (a model that needs a whole shot), MemoryLimitError if a frame is too large.
     """
-    contract = model.contract
+    contract, own = model.contract, (info.height, info.width)
     if contract.inputs is None:
         raise ContractError(f"{job.model} needs a whole shot at once; it cannot interpolate a film frame by frame.")
     if contract.times is not None and not _asks_only(plan, contract.times):
+        if contract.enlarges:
+            raise ContractError(
+                f"{job.model} makes frames half-way between frames and no others: take --factor 2, or leave the rate "
+                f"as it is; midnet+{job.model} makes frames at any time."
+            )
         model = Bisected(model, depth=BISECTION_DEPTH)
-    tile = job.tile
-    pixels = info.width * info.height
-    if pixels > 1 << 28:
-        raise MemoryLimitError(f"{info.path}: frames of {info.width}x{info.height} are too large.")
-    if tile or pixels > TILE_ABOVE:
-        side = tile or TILE
-        model = Tiled(model, tile=side, overlap=min(TILE_OVERLAP, side // 4))
-    return model
+    for width, height in ((info.width, info.height), size[::-1]):
+        if width * height > LARGEST_FRAME:
+            raise MemoryLimitError(f"{info.path}: frames of {width}x{height} are too large.")
+    if contract.enlarges:
+        wanted = Resized(model)
+        nearest = wanted.nearest(own, size)
+        if nearest != size:
+            model = wanted
+            note(
+                f"{job.model} makes {nearest[1]}x{nearest[0]} of {own[1]}x{own[0]}; bicubic resampling makes "
+                f"{size[1]}x{size[0]} of that."
+            )
+    grid = math.lcm(*(old // math.gcd(old, side) for old, side in zip(own, size, strict=True)))
+    grid = grid if grid <= FINEST_GRID else 1
+    if job.tile or max(math.prod(own), math.prod(size)) > TILE_ABOVE:
+        longer = max(1.0, *(side / old for old, side in zip(own, size, strict=True)))
+        tile = job.tile or round(TILE / longer)
+        model = Tiled(model, tile=tile, overlap=min(TILE_OVERLAP, tile // 4), grid=grid)
+    return Padded(model, grid=grid)
 
 
 def _asks_only(plan: Plan, times: tuple[Fraction, ...]) -> bool:
-    if plan.rate is not None or plan.grid is not None:
+    """Whether every slot lies at a source frame, or as far after one as one of `times` after a whole number."""
+    if plan.grid is not None:
         return False
-    assert plan.step is not None
-    return plan.step.numerator == 1 and all(
-        Fraction(k, plan.step.denominator) in times for k in range(1, plan.step.denominator)
-    )
-
-
-def _pad(frames: Tensor, contract: Contract) -> Tensor:
-    """Repeat the edge at the right and bottom up to the model's multiple and minimum."""
-    height, width = frames.shape[-2:]
-    goal = [max(contract.minimum, -(-side // contract.multiple) * contract.multiple) for side in (height, width)]
-    goal = [-(-side // contract.multiple) * contract.multiple for side in goal]
-    if goal == [height, width]:
-        return frames
-    padded = F.pad(frames.flatten(0, 1), (0, goal[1] - width, 0, goal[0] - height), mode="replicate")
-    return padded.view(*frames.shape[:3], *goal)
+    step = plan.step
+    if step is None:
+        assert plan.rate is not None
+        if plan.timeline.rate is None:
+            return False
+        step = plan.timeline.rate / plan.rate / plan.stretch
+    known = {time % 1 for time in times}
+    return all(Fraction(k, step.denominator) in known for k in range(1, step.denominator))

@@ -16,6 +16,9 @@ Slots. With N kept source frames, the first at time s, the last shown until e:
 
 A slot whose position is a whole number is that source frame. What follows the last source frame is a repeat of it
 (hold), nothing (drop) or the way back to the first frame (loop). All arithmetic is rational: there is no drift.
+
+At another size nothing can be copied: an action then says which source frame is shown, and `choose_pair` what that
+frame is made from.
 """
 
 import math
@@ -209,7 +212,7 @@ def make_plan(job: InterpolateJob, timeline: Timeline) -> Plan:
     if job.fps is not None:
         rate = parse_rate(job.fps, source_rate)
     else:
-        factor = slow if job.factor is None and job.slow is not None else parse_factor(job.factor or "2", "--factor")
+        factor = slow if job.factor is None and job.slow is not None else _factor(job)
         if timeline.rate is None and job.vfr == "constant":
             rate = _even(source_rate * factor / slow)
         else:
@@ -324,6 +327,45 @@ def choose_taps(plan: Plan, pair: Render, inputs: Sequence[int], is_cut: Callabl
     return [taps[k] for k in inputs]
 
 
+def choose_pair(plan: Plan, i: int, *, cuts: "CutSet", keys: "KeySet") -> Render:
+    """The pair of frames, none of another shot, that source frame `i` is made from where it is made at all.
+
+    It is the pair that the slots after it are made from, so that they and it are of one piece; at the end of a shot
+    that before it; of a shot of one frame, this frame twice.
+    """
+    right = keys.after(i, plan.stop)
+    if right < plan.stop and not any(cuts.is_cut(gap) for gap in range(i, right)):
+        return Render(i, right, Fraction(0))
+    left = keys.before(i - 1, plan.first) if i > plan.first else i
+    if any(cuts.is_cut(gap) for gap in range(left, i)):
+        left = i
+    return Render(left, i, Fraction(0) if left == i else Fraction(1))
+
+
+def choose_window(
+    plan: Plan, pair: Render, inputs: Sequence[int], span: int, is_cut: Callable[[int], bool]
+) -> tuple[tuple[int, ...], int]:
+    """(source frames for a model's window of `inputs` that answers for `span` gaps, where `pair.left` lies in it).
+
+    A model that answers for several gaps gets windows that follow each other, from the first frame on, each beginning
+    where the one before ends. Where a cut or an end is nearer, the window reaches back instead, and in a shot that is
+    shorter than a window the last frame is repeated. A pair that spans bridged repeats has a window of its own.
+    """
+    if pair.left == pair.right:
+        return (pair.left,) * len(inputs), 0
+    if span == 1 or pair.right != pair.left + 1:
+        return tuple(choose_taps(plan, pair, inputs, is_cut)), 0
+    start = pair.left - (pair.left - plan.first) % span
+    low, high = pair.left, pair.right
+    while low > start and not is_cut(low - 1):
+        low -= 1
+    while high - low < span and high + 1 < plan.stop and not is_cut(high):
+        high += 1
+    while high - low < span and low > plan.first and not is_cut(low - 1):
+        low -= 1
+    return tuple(min(low + k, high) for k in inputs), pair.left - low
+
+
 def _across(left: int, right: int, t: Fraction, is_cut: bool, policy: CutPolicy) -> Action:
     if not is_cut or policy == "ignore":
         return Render(left, right, t)
@@ -390,6 +432,10 @@ def make_segments(plan: Plan, frames_per_segment: int = 0) -> list[Segment]:
         if b > a:
             segments.append(Segment(len(segments), start, stop, a, b))
     return segments
+
+
+def _factor(job: InterpolateJob) -> Fraction:
+    return parse_factor(job.factor or ("1" if job.keeps_times else "2"), "--factor")
 
 
 def parse_factor(text: str, flag: str) -> Fraction:

@@ -27,9 +27,10 @@ from midframe.engine.journal import Journal
 from midframe.engine.pipeline import Setup, fit
 from midframe.engine.plan import Grid, Plan, make_plan, make_segments, output_rate, parse_rate, plan_grid
 from midframe.engine.record import CONDENSED_TAG
+from midframe.engine.size import as_shown
 from midframe.engine.spool import spool
 from midframe.errors import InputError, OutputError, UsageError, VerifyError
-from midframe.models.load import find_remark, find_weights, load
+from midframe.models.load import find_remark, find_weights, load, weights_of
 from midframe.video.mux import AudioMode, TimeMap, assemble
 from midframe.video.pixel import resolve
 from midframe.video.probe import VideoInfo, probe, scan
@@ -117,6 +118,7 @@ def run(
         seconds=time.monotonic() - began,
         notes=tuple(notes),
         audio_offset=audio_offset,
+        size=setup.new_size,
     )
 
 
@@ -186,8 +188,20 @@ def prepare(
     kept = {name: value for name, value in info.metadata.items() if name != CONDENSED_TAG}
     info = replace(info, metadata={**kept, **tags})
     plan = make_plan(job, timeline) if grid is None else plan_grid(grid, timeline)
+    shown = as_shown(job, info, container, note)
+    if (
+        job.size is not None
+        and (shown.width, shown.height) == (info.width, info.height)
+        and plan.step == plan.stretch == 1
+    ):
+        raise UsageError(
+            f"--size {job.size}: {info.path} has this size, {info.width}x{info.height}, and no other rate is asked for "
+            "(--fps, --factor, --slow): there is nothing to do."
+        )
+    if job.keeps_times and job.duplicates == "auto":
+        job = replace(job, duplicates="keep")  # nobody asked for frames that were not there
     settings = choose_encoder(
-        info,
+        shown,
         container=container,
         codec=job.codec,
         crf=job.crf,
@@ -204,9 +218,8 @@ def prepare(
         times = read_cut_list(job.cut_list)
         cut_list = frozenset(gap for t in times if (gap := gap_before(timeline, t)) is not None)
     setup = Setup(job, info, plan, tuple(make_segments(plan, job.segment)), settings, colour, output, cut_list)
-    fit(
-        load(job.model, weights=job.weights, effort=job.effort), job, info, plan
-    )  # refuse now what this model cannot do
+    model = load(job.model, weights=job.weights, effort=job.effort, task=job.task)
+    fit(model, job, info, plan, setup.size, note)  # refuse now what this model cannot do
     if remark := find_remark(job.model, job.weights):
         note(remark)
     return setup
@@ -239,13 +252,13 @@ def _fingerprint(setup: Setup) -> dict[str, object]:
     job, grid = setup.job.as_dict(), setup.plan.grid
     for irrelevant in ("workers", "threads", "overwrite", "output", "write_cut_list", "weights"):
         job.pop(irrelevant)
-    weights = find_weights(setup.job.model, setup.job.weights)
+    weights = [find_weights(*part) for part in weights_of(setup.job.model, setup.job.weights)]
     source = Path(setup.info.path)
     stat = source.stat() if setup.job.input != "-" and source.exists() else None
     return {
         "midframe": midframe.__version__,
         **job,
-        "weights": None if weights is None else hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "weights": [hashlib.sha256(file.read_bytes()).hexdigest() for file in weights if file is not None],
         "source size": stat.st_size if stat else None,
         "source time": stat.st_mtime_ns if stat else None,
         "frames": setup.plan.count,

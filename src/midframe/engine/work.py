@@ -29,6 +29,7 @@ from midframe.engine.pipeline import Pipeline, Setup
 from midframe.engine.plan import Segment
 from midframe.errors import MidframeError, ModelError
 from midframe.models.load import load, quicken
+from midframe.types import Synthesizer
 
 CONTEXT = multiprocessing.get_context("spawn")
 TRIES = 3
@@ -86,11 +87,13 @@ def limit_threads(job: InterpolateJob) -> None:
     cv2.setNumThreads(1)
 
 
+def _load(job: InterpolateJob) -> Synthesizer:
+    return quicken(load(job.model, weights=job.weights, effort=job.effort, task=job.task))
+
+
 def _here(setup: Setup, journal: Journal, todo: list[Segment], meter: Meter) -> Iterable[Record]:
     limit_threads(setup.job)
-    with closing(
-        Pipeline(setup, quicken(load(setup.job.model, weights=setup.job.weights, effort=setup.job.effort)))
-    ) as pipeline:
+    with closing(Pipeline(setup, _load(setup.job))) as pipeline:
         for segment in todo:
             yield pipeline.run(segment, journal, meter.add)
 
@@ -206,9 +209,7 @@ def _work(setup: Setup, folder: Path, pipe: Any, parent: int) -> None:
         gc.freeze()  # what torch made lives as long as this process: never look through it again
         limit_threads(setup.job)
         journal = Journal.at(folder)
-        with closing(
-            Pipeline(setup, quicken(load(setup.job.model, weights=setup.job.weights, effort=setup.job.effort)))
-        ) as pipeline:
+        with closing(Pipeline(setup, _load(setup.job))) as pipeline:
             while (segment := pipe.recv()) is not None:
                 record = pipeline.run(segment, journal, count)
                 pipe.send(pending)

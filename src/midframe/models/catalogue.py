@@ -158,6 +158,14 @@ SYSTEMS: tuple[System, ...] = (
         variants={"base": {}, "tiny": {"levels": 3}},
     ),
     System(
+        "bicubic",
+        "midframe.models.bicubic:Bicubic",
+        task="superresolve",
+        year=None,
+        paper="none: a cubic kernel in space, the cross-fade in time, the baseline of super-resolution",
+        variants={"base": {}, "lanczos": {"kernel": "lanczos"}, "tiny": {}},
+    ),
+    System(
         "blend",
         "midframe.models.blend:Blend",
         task="interpolate",
@@ -1389,10 +1397,39 @@ def find(name: str) -> System:
 
 def check_frames(row: System, task: Literal["interpolate", "predict", "superresolve"] = "interpolate") -> None:
     """Raises UsageError if the system does not make frames of this kind."""
+    if task == "superresolve" and row.task == "interpolate":
+        raise UsageError(
+            f"{row.name} makes frames between frames and keeps their size: {row.name}+bicubic enlarges, too."
+        )
     if row.task != task:
         there = [other.name for other in systems() if other.task == task]
         what = DOES.get(row.task, "does something else")
         raise UsageError(f"{row.name} {what}. {', '.join(there[:5])} and others {task}: see `midframe models`.")
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """The models that a name is made of: "midnet+bicubic" is two, most are one."""
+    return tuple(name.split("+"))
+
+
+def check_model(
+    name: str, task: Literal["interpolate", "predict", "superresolve"] = "interpolate", *, effort: float | None = None
+) -> None:
+    """Raises UsageError if no system is called `name`, or it does not make frames of this kind, or takes no effort.
+
+    For "superresolve", two names joined by "+" are a model, too: one for time and one for space, in either order.
+    """
+    rows = [resolve(part)[0] for part in parts_of(name)]
+    if len(rows) == 1:
+        check_frames(rows[0], task)
+    elif task != "superresolve":
+        raise UsageError(f"{name} {DOES['superresolve']}; to {task}, name one model.")
+    elif sorted(row.task for row in rows) != ["interpolate", "superresolve"]:
+        raise UsageError(
+            f"{name}: join one model that makes frames between frames and one that enlarges, as in midnet+bicubic "
+            "(then enlarge) or bicubic+midnet (enlarge first)."
+        )
+    check_effort(next((row for row in rows if row.effort), rows[0]), effort)
 
 
 def check_effort(row: System, effort: float | None) -> None:

@@ -13,9 +13,12 @@ import torch
 from torch import Tensor
 
 from midframe.errors import ModelError, UsageError
-from midframe.models.catalogue import System, check_effort, check_frames, resolve, systems
+from midframe.models.adapt import Bisected, Enlarged
+from midframe.models.catalogue import System, check_effort, check_model, parts_of, resolve, systems
 from midframe.types import FlowEstimator, GenerativeModel, Synthesizer
 from midframe.weights import Weights, card, home, load_state, locate
+
+BISECTION_DEPTH = 4  # a middle-frame model answers t in sixteenths
 
 
 def load(
@@ -28,7 +31,8 @@ def load(
 ) -> Synthesizer:
     """The system that `name` means, ready to `prepare` and `render`.
 
-    name     "dis", or "dis/fast" for a variant
+    name     "dis", or "dis/fast" for a variant; for "superresolve" also two models, as in "midnet+bicubic", frames made
+             and then enlarged, or "bicubic+midnet", made between enlarged frames
     device   where a network is put; a classical method computes on the CPU and answers on its frames' device
     weights  name of a weights card or path of a .safetensors file; None takes the user's own NAME.safetensors in the
              weights folder if there is one for a system without its authors' weights, else the variant's card
@@ -39,9 +43,37 @@ def load(
     Raises UsageError for an unknown name or device, for a system of another task and for an effort that it cannot take,
     ModelError if weights are missing or do not fit.
     """
-    check_frames(resolve(name)[0], task)
+    check_model(name, task, effort=effort)
+    if "+" in name:
+        return _join(name, device, weights, effort)
     model: Synthesizer = _load(name, device, weights, effort)
     return model
+
+
+def _join(
+    name: str, device: str | torch.device, weights: str | PathLike[str] | None, effort: float | None
+) -> Synthesizer:
+    """Two models as one; in `check_model` one was found to be of time, the other of space."""
+    loaded: dict[str, Synthesizer] = {}
+    for part, given in weights_of(name, weights):
+        row, _ = resolve(part)
+        loaded[row.task] = quicken(_load(part, device, given, effort if row.effort else None))
+    between = loaded["interpolate"]
+    if between.contract.times is not None and between.contract.inputs == (0, 1):
+        between = Bisected(between, depth=BISECTION_DEPTH)
+    return Enlarged(between, loaded["superresolve"], larger_first=next(iter(loaded)) == "superresolve")
+
+
+def weights_of(name: str, weights: str | PathLike[str] | None = None) -> list[tuple[str, str | PathLike[str] | None]]:
+    """The models that a name is made of, each with the weights it is given.
+
+    Raises UsageError where it is open which of two models they are for.
+    """
+    parts = parts_of(name)
+    trained = [part for part in parts if resolve(part)[0].needs_weights]
+    if weights is not None and len(parts) > 1 and len(trained) != 1:
+        raise UsageError(f"{name}: it is not clear for which of them {weights} is. Give --weights with one model only.")
+    return [(part, weights if len(parts) == 1 or part in trained else None) for part in parts]
 
 
 def load_flow(
@@ -165,6 +197,10 @@ def find_card(name: str) -> Weights:
 
 def find_remark(name: str, weights: str | PathLike[str] | None = None) -> str:
     """What a user must know of the weights that `load(name, weights=weights)` reads; "" mostly."""
+    return " ".join(filter(None, (_remark(part, given) for part, given in weights_of(name, weights))))
+
+
+def _remark(name: str, weights: str | PathLike[str] | None) -> str:
     row, variant = resolve(name)
     if weights is not None or not row.needs_weights or _takes_own(row):
         return ""

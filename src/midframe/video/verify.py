@@ -263,8 +263,9 @@ def _check_tags(
     source = settings if settings is not None else against
     if source is not None:
         # Matroska stores the size that is shown, in whole pixels, and not the shape of one.
-        off = max(abs(found.width * (found.sar - source.sar)), abs(found.height * (1 / found.sar - 1 / source.sar)))
-        report.add("pixel shape", off <= Fraction(1, 2), f"{found.sar} (source {source.sar})")
+        wide = source.sar >= 1
+        off = found.width * (found.sar - source.sar) if wide else found.height * (1 / found.sar - 1 / source.sar)
+        report.add("pixel shape", abs(off) <= Fraction(1, 2), f"{found.sar} (source {source.sar})")
         report.add(
             "rotation",
             found.display_matrix == source.display_matrix,

@@ -55,6 +55,7 @@ DEFAULT_PRESET = {"h264": "medium", "hevc": "medium", "av1": "6", "vp9": "2"}
 VIEWED = ("h264", "hevc", "av1", "vp9", "prores")  # nearly no player shows RGB in them
 ENOUGH_BITS = 10  # to which a deeper source is rounded where its codec or container has no more
 HDR_CODECS = ("h264", "hevc", "av1")  # carry HDR10 metadata themselves; Matroska carries it for any codec
+LONGEST = {"h264": (16384, 16384), "av1": (8704, 16384), "webp": (16383, 16383)}  # height and width, of the encoder
 JOINED_BY_DECODING = ("gif", "apng", "png", "jpg", "tiff", "webp", "rawvideo")
 
 _X264 = {f"yuv{s}p{d}": f"yuv{s}p{d}" for s in ("420", "422", "444") for d in ("", "10le")}
@@ -183,6 +184,12 @@ def choose_encoder(
         stored = STORED["ffv1" if codec == "rawvideo" else codec][working]
     _check_quality(codec, crf, preset)
     colour = _colour(info.colour, kept, working, codec)
+    tallest, widest = LONGEST.get(codec, (65535, 65535))
+    if info.height > tallest or info.width > widest:
+        raise UsageError(
+            f"{codec} holds pictures of up to {widest}x{tallest} here, not {info.width}x{info.height}: take another "
+            f"--codec of {', '.join(name for name in CODECS[container] if name not in LONGEST) or 'another container'}."
+        )
     segment_codec = "ffv1" if codec in JOINED_BY_DECODING else codec
     encoder = "libx264rgb" if segment_codec == "h264" and stored == "rgb24" else ENCODERS[segment_codec]
     nominal = rate or info.declared_rate or Fraction(25)
