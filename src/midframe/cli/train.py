@@ -12,13 +12,14 @@ from midframe.cli.progress import counting, format_seconds
 from midframe.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     import torch
 
     from midframe.bench.clips import Scores, ValidationClips
     from midframe.bench.flow import FlowScenes
     from midframe.bench.held_out import HeldOut
+    from midframe.bench.masks import Film
     from midframe.ops.perception import Network
     from midframe.train.loop import Step, Validation
     from midframe.train.recipe import Recipe
@@ -54,9 +55,9 @@ def train(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Clips to measure on; without them no weights are called the best. For a model of flow: photographs "
-            "to set in motion; without them textures are made up. For a model that predicts: a store. Not for made "
-            "data.",
+            help="Clips to measure on; without them no weights are called the best. For a model of flow, or one "
+            "that propagates: photographs to set in motion; without them textures are made up. For a model that "
+            "predicts: a store. Not for made data.",
         ),
     ] = None,
     output: Annotated[
@@ -125,7 +126,7 @@ def train(
         if not quiet and rank == 0:
             typer.echo(text, err=True)
 
-    clips, scenes, held_out = None, None, None
+    clips, scenes, held_out, films = None, None, None, None
     row = resolve(found.system)[0]
     if found.data.made:
         from midframe.bench.held_out import HeldOut
@@ -140,6 +141,10 @@ def train(
             from midframe.bench.flow import FlowScenes
 
             scenes = FlowScenes(validate)
+        elif row.task == "propagate":
+            from midframe.bench.masks import few_films
+
+            films = few_films(validate)
         elif row.task == "predict" and validate is not None:
             from midframe.bench.held_out import HeldOut
 
@@ -159,6 +164,8 @@ def train(
             return judge_made(held_out, one, row.unit)
         if scenes is not None:
             return judge_flow(scenes, one, place)
+        if films is not None:
+            return judge_masks(films, one, place)
         assert clips is not None
         return judge_on(clips, one, place, network)
 
@@ -167,7 +174,7 @@ def train(
         with terminable():
             outcome = run(
                 found, model, source, folder,
-                evaluate=None if clips is None and scenes is None and held_out is None else judge,
+                evaluate=judge if any(kind is not None for kind in (clips, scenes, held_out, films)) else None,
                 budget=seconds, resume=resume, device=place, tell=tell,
             )  # fmt: skip
     except KeyboardInterrupt as stop:
@@ -183,6 +190,8 @@ def train(
             best = f", best LPIPS {-outcome.best:.4f}"
         elif scenes is not None:
             best = f", best EPE {-outcome.best:.3f} px"
+        elif films is not None:
+            best = f", best J&F {outcome.best:.2f} %"
         elif held_out is not None:
             best = f", best held-out loss {-outcome.best:.4f} {row.unit}".rstrip()
     more = "" if outcome.finished else "; --resume goes on"
@@ -406,6 +415,16 @@ def judge_flow(scenes: "FlowScenes", model: Any, device: "torch.device") -> "Val
 
     scores = scenes.score(model, device)
     return Validation({"epe": scores.epe, "epe visible": scores.visible, "over 3 px": scores.far}, lowest="epe")
+
+
+def judge_masks(films: "Sequence[Film]", model: Any, device: "torch.device") -> "Validation":
+    """J and F in per cent on made films with exact masks."""
+    from midframe.bench.masks import score_masks
+    from midframe.train.loop import Validation
+
+    scores = score_masks(model, films, device)
+    figures = {"J&F": scores.both, "J": scores.region.mean, "F": scores.contour.mean}
+    return Validation({name: 100 * value for name, value in figures.items()}, highest="J&F")
 
 
 def judge_made(samples: "HeldOut", model: Any, unit: str) -> "Validation":

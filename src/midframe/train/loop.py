@@ -46,12 +46,14 @@ CHANCE = 0x9E3779B9  # makes the seed of a step's batch that of its loss; torch'
 class Validation:
     """Figures by name; pictures H W 3 uint8 RGB by name.
 
-    lowest  name of the figure whose lowest value is the best; "": the highest "psnr" is
+    lowest   name of the figure whose lowest value is the best; "": the highest of `highest` is
+    highest  see there
     """
 
     figures: Mapping[str, float]
     pictures: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
     lowest: str = ""
+    highest: str = "psnr"
 
 
 Evaluate = Callable[[nn.Module], Validation]
@@ -73,8 +75,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Where a training stands after `train`. `seconds` counts all its runs; `best` is NaN before a validation, a PSNR,
-    or minus the figure that is best when lowest."""
+    """Where a training stands after `train`. `seconds` counts all its runs; `best` is NaN before a validation, the figure
+    that is best when highest (a PSNR, mostly), or minus the one that is best when lowest."""
 
     step: int
     seconds: float
@@ -420,7 +422,7 @@ def _validate(
         _write_picture(folder / f"{name}.png", picture)
     log.draw(recipe.name)
     tell(f"step {step}: " + ", ".join(f"{name} {value:.4f}" for name, value in found.figures.items()))
-    score = -float(found.figures[found.lowest]) if found.lowest else float(found.figures["psnr"])
+    score = -float(found.figures[found.lowest]) if found.lowest else float(found.figures[found.highest])
     if not best >= score:  # also when there is no best yet
         best = score
         save_weights(average.state, folder / BEST, recipe, step)
