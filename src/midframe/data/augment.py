@@ -62,7 +62,7 @@ class Augment:
 
     def fits(self, height: int, width: int) -> bool:
         """Can a crop be taken from pictures of this size, upright and without reducing?"""
-        return self.whole or height >= self.size[0] and width >= self.size[1]
+        return self.whole or (height >= self.size[0] and width >= self.size[1])
 
     def draw(self, generator: np.random.Generator, height: int, width: int) -> Draw:
         """Chance for one sample from pictures of this size. What does not fit (a scale, transposing) is left out."""

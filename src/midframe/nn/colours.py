@@ -9,7 +9,6 @@ original  the published table, of Kinetics; as its values show it was fitted on 
 
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor

@@ -30,6 +30,7 @@ from midframe.data.source import Source
 from midframe.errors import InputError, ModelError, UsageError
 from midframe.files import replacing
 from midframe.losses.texture import texture
+from midframe.models.load import quicken
 from midframe.train import checkpoint
 from midframe.train.checkpoint import Checkpoint
 from midframe.train.log import Log, has_board
@@ -75,8 +76,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Where a training stands after `train`. `seconds` counts all its runs; `best` is NaN before a validation, the figure
-    that is best when highest (a PSNR, mostly), or minus the one that is best when lowest."""
+    """Where a training stands after `train`. `seconds` counts all its runs; `best` is NaN before a validation, a PSNR or
+    another figure whose highest is the best, or minus one whose lowest is."""
 
     step: int
     seconds: float
@@ -118,7 +119,7 @@ def train(
 
     model.to(device)
     if recipe.run.channels_last:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        quicken(model)
     model.train()
     _freeze(model, recipe)
     optimiser = torch.optim.AdamW(

@@ -142,8 +142,8 @@ def check_fit(recipe: Recipe, contract: Contract) -> None:
     predicts = resolve(recipe.system)[0].task in AHEAD
     if predicts and (data.synthetic or data.flow or data.distance):
         raise UsageError(
-            f"{recipe.name}: {recipe.system} learns from frames in their order, of footage or made data alone: leave out "
-            "[data] synthetic, flow and distance."
+            f"{recipe.name}: {recipe.system} learns from frames and those after them, of footage or made data alone: "
+            "leave out [data] synthetic, flow and distance."
         )
     if not predicts and min(data.gaps) < 2:
         raise UsageError(f"{recipe.name}: nothing lies between frames of a gap of 1; [data] gaps are 2 or more.")
