@@ -1,8 +1,8 @@
 """How well a propagator carries masks: J and F on made films or on sequences in DAVIS's layout, beside two baselines.
 
     films = made_films()                                 # exact masks, always there
-    score_masks(load_propagator("corrflow-s"), films)    # MaskScores
-    score_masks(Identity(), films), score_masks(Carried(), films)
+    average(score_masks(load_propagator("corrflow-s"), films))    # MaskScores
+    average(score_masks(Identity(), films)), average(score_masks(Carried(), films))
 
 The protocol is the same for all: the first frame's mask is given, every later one follows from it, J and F leave out
 the first and the last frame (`metrics.segmentation`). "identity" keeps the first mask. "dis" carries the mask of the
@@ -11,6 +11,7 @@ frame before along flow of dense inverse search: what a pixel's flow points at i
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from midframe.data.mask_films import make_films
 from midframe.data.pack import read_image
 from midframe.data.textures import find_photos, make_textures
 from midframe.errors import InputError
-from midframe.metrics.segmentation import MaskScores, ObjectScores, average, score_sequence
+from midframe.metrics.segmentation import MaskScores, ObjectScores, score_sequence
 from midframe.models.follow import SHORT_SIDE, follow_masks
 from midframe.nn.labels import harden
 from midframe.ops.dense_search import DenseSearch
@@ -92,7 +93,7 @@ def made_films(
     found = find_photos(photos) if photos is not None else []
     textures = make_textures(found, count=None if found else 32, seed=SEED)
     made = make_films(textures, count, size=size, frames=length, seed=SEED)
-    return [Film(one.name, lambda one=one: map(torch.from_numpy, one.frames), tuple(one.masks)) for one in made]
+    return [Film(one.name, partial(map, torch.from_numpy, one.frames), tuple(one.masks)) for one in made]
 
 
 def few_films(photos: Path | None = None) -> list[Film]:
@@ -118,7 +119,7 @@ def read_davis(folder: Path) -> list[Film]:
                 f"{folder}: {name} has {len(files)} frames and {len(marked)} masks; 3 or more of both, of the same "
                 "names, are needed."
             )
-        films.append(Film(name, lambda files=tuple(files): map(_read_frame, files), _read_masks(marked)))
+        films.append(Film(name, partial(map, _read_frame, files), _read_masks(marked)))
     return films
 
 
@@ -129,8 +130,11 @@ def score_masks(
     *,
     short_side: int = SHORT_SIDE,
     on_progress: Callable[[int, int], None] | None = None,
-) -> MaskScores:
-    """Figures of a propagator whose network, if it is one, is on `device`. `on_progress`: frames done, in all."""
+) -> list[ObjectScores]:
+    """Every object of every film, by a propagator whose network, if it is one, is on `device`.
+
+    on_progress  frames done, in all
+    """
     total, done = sum(len(film.masks) for film in films), 0
     objects: list[ObjectScores] = []
     for film in films:
@@ -144,7 +148,12 @@ def score_masks(
                 yield mask
 
         objects += score_sequence(film.name, found(), film.masks)
-    return average(objects)
+    return objects
+
+
+def baselines() -> dict[str, Propagator]:
+    """What a network is compared with."""
+    return {"identity": Identity(), "dis": Carried()}
 
 
 def format_table(rows: Iterable[tuple[str, MaskScores]]) -> str:

@@ -36,6 +36,8 @@ EVAL_EXAMPLES = """Examples:
   midframe eval ifrnet-s --weights runs/ifrnet-s/best.safetensors --clips val/ --lpips
   midframe eval raft-s --weights runs/raft-s-cpu/best.safetensors
   midframe eval extrapolate --clips val/ --long-side 320 --windows 2
+  midframe eval corrflow-s --weights runs/corrflow-s-cpu/best.safetensors
+  midframe eval corrflow-s --masks DAVIS/ --weights runs/corrflow-s-cpu/best.safetensors
   midframe eval vae --weights runs/vae-cpu/best.safetensors
   midframe eval vae --weights runs/vae-cpu/best.safetensors --samples 50 --pictures 1000"""
 
@@ -220,8 +222,15 @@ def evaluate(
     ] = None,
     photos: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="For a model of flow: photographs to set in motion. [default: made up]"),
+        typer.Option(
+            metavar="DIR", help="For a model of flow or a propagator: photographs to set in motion. [default: made up]"
+        ),
     ] = None,
+    masks: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="For a propagator: sequences in DAVIS's layout. [default: --made]"),
+    ] = None,
+    made: Annotated[bool, typer.Option("--made", help="For a propagator: made films with exact masks.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not show how far it is.")] = False,
 ) -> None:
     """Leave frames out of clips, make them again, compare: PSNR of 8-bit RGB, sharpness (1: as sharp as the true
@@ -230,7 +239,9 @@ def evaluate(
     A model of flow is measured on synthetic motion, whose flow is known, beside classical methods. A model of pictures
     (vae, draw): the bound of its likelihood on MNIST's test set in black and white, nats a picture. A model that
     predicts: frame by frame, on clips, or on Moving MNIST if it predicts grey pictures; vpn by what a frame costs, in
-    nats; visual-dynamics by where Shapes go in the futures it draws (--pictures, --samples).
+    nats; visual-dynamics by where Shapes go in the futures it draws (--pictures, --samples). A model that propagates
+    (corrflow, colorization): J and F of masks it carries from the first frame, on made films or on annotated ones
+    (--masks), beside the first mask kept and masks carried along flow.
     """
     if not re.fullmatch(r"\d+(,\d+)*", factors):
         raise UsageError(f"--factors {factors}: give whole numbers such as 2,4.")
@@ -245,6 +256,13 @@ def evaluate(
         return
     if task != "predict" and (samples is not None or pictures is not None):
         raise UsageError(f"{model} is no model of pictures: leave out --samples and --pictures.")
+    if task == "propagate":
+        if clips is not None:
+            raise UsageError(f"{model} is measured on films with masks: --masks DIR or --made, not --clips {clips}.")
+        evaluate_masks(model, weights, masks, made, photos, device, per_clip, quiet)
+        return
+    if masks is not None or made:
+        raise UsageError(f"{model} carries no masks: leave out --masks and --made.")
     if task == "flow":
         if clips is not None:
             raise UsageError(f"{model} estimates flow, and clips have no true flow: leave out --clips {clips}.")
@@ -286,6 +304,46 @@ def evaluate_flow(model: str, weights: str | None, photos: Path | None, device: 
             count(number, len(estimators))
             rows.append((name, scenes.score(estimator, device)))
     typer.echo(format_table(rows))
+
+
+def evaluate_masks(
+    model: str,
+    weights: str | None,
+    masks: Path | None,
+    made: bool,
+    photos: Path | None,
+    device: str,
+    per_clip: bool,
+    quiet: bool,
+) -> None:
+    """Print J and F of a propagator and of what it is compared with, on annotated films, made ones, or both."""
+    from midframe.bench.masks import baselines, format_table, made_films, read_davis, score_masks
+    from midframe.metrics.segmentation import average
+    from midframe.models.load import load_propagator
+
+    if photos is not None and masks is not None and not made:
+        raise UsageError(f"--photos {photos} is for made films: add --made, or leave it out.")
+    judged = {model: load_propagator(model, device, weights=weights), **baselines()}
+    suites = {}
+    if masks is not None:
+        suites[str(masks)] = read_davis(masks)
+    if made or masks is None:
+        suites["made films"] = made_films(photos)
+    for name, films in suites.items():
+        rows = []
+        for who, one in judged.items():
+            with counting(f"measuring {who}", quiet=quiet) as count:
+                objects = score_masks(one, films, device, on_progress=count)
+            if per_clip and who == model:
+                for film in films:
+                    own = average([part for part in objects if part.sequence == film.name])
+                    typer.echo(f"{film.name}  J&F {100 * own.both:.1f}  ({own.objects} objects)")
+            rows.append((who, average(objects)))
+        typer.echo(format_table(rows))
+        frames = sum(len(film.masks) for film in films)
+        typer.echo(
+            f"per cent, means over {rows[0][1].objects} objects in {len(films)} films of {frames} frames: {name}"
+        )
 
 
 def evaluate_ahead(
@@ -420,9 +478,10 @@ def judge_flow(scenes: "FlowScenes", model: Any, device: "torch.device") -> "Val
 def judge_masks(films: "Sequence[Film]", model: Any, device: "torch.device") -> "Validation":
     """J and F in per cent on made films with exact masks."""
     from midframe.bench.masks import score_masks
+    from midframe.metrics.segmentation import average
     from midframe.train.loop import Validation
 
-    scores = score_masks(model, films, device)
+    scores = average(score_masks(model, films, device))
     figures = {"J&F": scores.both, "J": scores.region.mean, "F": scores.contour.mean}
     return Validation({name: 100 * value for name, value in figures.items()}, highest="J&F")
 

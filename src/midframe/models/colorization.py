@@ -171,10 +171,10 @@ class Colorization(nn.Module):
         check_future("Colorization", batch, self.contract)
         film = torch.cat([batch.frames, batch.targets], 1).float()
         count = film.shape[1]
-        small = F.avg_pool2d(film.flatten(0, 1), STRIDE).unflatten(0, film.shape[:2])
-        classes = classify(small, self.get_buffer("centres"))
-        seen = self._look(film.flatten(0, 1)).unflatten(0, (len(film), count)).transpose(1, 2)
-        *references, target = self.embed(seen).unbind(2)
+        small = F.avg_pool2d(film.flatten(0, 1), STRIDE)
+        classes = classify(small, self.get_buffer("centres")).view(len(film), count, *small.shape[-2:])
+        seen = self._look(film.flatten(0, 1))
+        *references, target = self.embed(seen.view(len(film), count, *seen.shape[1:]).transpose(1, 2)).unbind(2)
         colours = F.one_hot(classes[:, :-1], len(self.get_buffer("centres"))).movedim(-1, 2).float().unbind(1)
         made = copy_anywhere(target, references, colours, temperature=LEARNING)
         return {"loss": F.nll_loss((made + LITTLE).log().contiguous(), classes[:, -1])}

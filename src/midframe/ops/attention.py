@@ -95,6 +95,6 @@ def copy_anywhere(
         values = torch.cat([one.float().flatten(2) for one in labels], 2).transpose(1, 2)  # B M K
         parts = [
             torch.softmax(torch.bmm(part.transpose(1, 2), keys), 2) @ values
-            for part in target.float().flatten(2).split(chunk, 2)
+            for part in torch.split(target.float().flatten(2), chunk, 2)
         ]
-    return torch.cat(parts, 1).transpose(1, 2).unflatten(2, target.shape[-2:])
+    return torch.cat(parts, 1).transpose(1, 2).reshape(len(target), -1, *target.shape[-2:])

@@ -76,8 +76,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Where a training stands after `train`. `seconds` counts all its runs; `best` is NaN before a validation, a PSNR or
-    another figure whose highest is the best, or minus one whose lowest is."""
+    """Where a training stands after `train`. `seconds` counts all its runs; `best` is NaN before a validation, a PSNR
+    or another figure whose highest is the best, or minus one whose lowest is."""
 
     step: int
     seconds: float
