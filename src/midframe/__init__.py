@@ -4,8 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from midframe.api import between, interpolate, predict
-    from midframe.engine.job import InterpolateJob, Result
+    from midframe.api import between, interpolate, predict, track
+    from midframe.engine.job import InterpolateJob, Result, Tracked
     from midframe.errors import MidframeError
     from midframe.models.load import load as load_model
 
@@ -15,20 +15,24 @@ _HOMES = {
     "interpolate": "midframe.api",
     "between": "midframe.api",
     "predict": "midframe.api",
+    "track": "midframe.api",
     "load_model": "midframe.models.load:load",
     "InterpolateJob": "midframe.engine.job",
     "Result": "midframe.engine.job",
+    "Tracked": "midframe.engine.job",
     "MidframeError": "midframe.errors",
 }
 __all__ = [
     "InterpolateJob",
     "MidframeError",
     "Result",
+    "Tracked",
     "__version__",
     "between",
     "interpolate",
     "load_model",
     "predict",
+    "track",
 ]
 
 

@@ -25,7 +25,7 @@ from midframe.data.pack import read_image
 from midframe.data.textures import find_photos, make_textures
 from midframe.errors import InputError
 from midframe.metrics.segmentation import MaskScores, ObjectScores, score_sequence
-from midframe.models.follow import SHORT_SIDE, follow_masks
+from midframe.models.follow import SHORT_SIDE, MaskFollower
 from midframe.nn.labels import harden
 from midframe.ops.dense_search import DenseSearch
 from midframe.ops.warp import warp
@@ -141,11 +141,12 @@ def score_masks(
 
         def found(film: Film = film) -> Iterator[np.ndarray]:
             nonlocal done
-            for mask in follow_masks(model, film.frames(), film.masks[0], short_side=short_side, device=device):
+            follow = MaskFollower(model, film.masks[0], short_side=short_side, device=device)
+            for frame in film.frames():
+                yield follow(frame)
                 done += 1
                 if on_progress:
                     on_progress(done, total)
-                yield mask
 
         objects += score_sequence(film.name, found(), film.masks)
     return objects

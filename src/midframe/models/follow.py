@@ -4,8 +4,6 @@ Frames come one at a time and go again: memory does not grow with the film. They
 of `short_side` pixels, padded to what the model takes; masks and points are those of the frames' own size.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -16,10 +14,9 @@ from torch import Tensor
 from midframe.errors import UsageError
 from midframe.nn.labels import draw_points, read_points
 from midframe.ops.pad import pad
-from midframe.types import Propagator
+from midframe.types import Propagator, State
 
 SHORT_SIDE = 480  # pixels, what DAVIS is measured at
-Frames = Iterator[Float[Tensor, "3 h w"]]
 
 
 def find_objects(mask: UInt8[np.ndarray, "h w"]) -> list[int]:
@@ -30,78 +27,90 @@ def find_objects(mask: UInt8[np.ndarray, "h w"]) -> list[int]:
     return numbers
 
 
-def follow_masks(
-    model: Propagator,
-    frames: Frames,
-    mask: UInt8[np.ndarray, "h w"],
-    *,
-    short_side: int = SHORT_SIDE,
-    device: torch.device | str = "cpu",
-) -> Iterator[UInt8[np.ndarray, "h w"]]:
-    """A mask for every frame, the first one as it is given; pixels hold the numbers that are in it.
+class MaskFollower:
+    """Call it with one frame after the other: each gives a mask, the first one the mask that was given.
 
-    frames  all of one size, the mask's; the first one is what the mask belongs to
+    mask  numbers of objects, 0 for the background, in the first frame
 
-    Raises UsageError for a mask of another size or without objects.
+    Owns the propagator's memory. Raises UsageError for a mask without objects, or of another size than the frames.
     """
-    numbers = np.array([0, *find_objects(mask)], np.uint8)
-    memory = None
-    for frame in frames:
+
+    def __init__(
+        self,
+        model: Propagator,
+        mask: UInt8[np.ndarray, "h w"],
+        *,
+        short_side: int = SHORT_SIDE,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self._model, self._mask, self._short_side, self._device = model, mask, short_side, device
+        self.numbers = np.array([0, *find_objects(mask)], np.uint8)
+        self._memory: State = None
+
+    def __call__(self, frame: Float[Tensor, "3 h w"]) -> UInt8[np.ndarray, "h w"]:
         size = (frame.shape[-2], frame.shape[-1])
-        if mask.shape != size:
+        contract = self._model.contract
+        if self._mask.shape != size:
             raise UsageError(
-                f"the mask is {mask.shape[1]}x{mask.shape[0]}, the frames are {size[1]}x{size[0]}: they must agree."
+                f"the mask is {self._mask.shape[1]}x{self._mask.shape[0]}, the frames are {size[1]}x{size[0]}: they "
+                "must agree."
             )
-        small = reduce_frame(frame[None].to(device), short_side)
-        work, (rows, columns) = pad(small, multiple=model.contract.multiple, minimum=model.contract.minimum)
+        small = reduce(frame[None].to(self._device), self._short_side)
+        work, (rows, columns) = pad(small, multiple=contract.multiple, minimum=contract.minimum)
         with torch.no_grad():
-            if memory is None:
-                # one class at a time: a mask of many objects at full size would be large
-                layers = [_reduce(torch.from_numpy(mask == number)[None, None].float(), small) for number in numbers]
-                labels, _ = pad(torch.cat(layers, 1), multiple=model.contract.multiple, minimum=model.contract.minimum)
-                memory = model.start(work, labels.to(device))
-                yield mask
-                continue
-            labels, memory = model.step(memory, work)
-        yield numbers[_largest(labels[..., rows, columns], size)]
+            if self._memory is None:
+                # one class at a time: a mask of many objects would be large as layers of its full size
+                layers = [
+                    reduce(torch.from_numpy(self._mask == number)[None, None].float(), self._short_side)
+                    for number in self.numbers
+                ]
+                labels, _ = pad(torch.cat(layers, 1), multiple=contract.multiple, minimum=contract.minimum)
+                self._memory = self._model.start(work, labels.to(self._device))
+                return self._mask
+            labels, self._memory = self._model.step(self._memory, work)
+        return self.numbers[_largest(labels[..., rows, columns], size)]
 
 
-def follow_points(
-    model: Propagator,
-    frames: Frames,
-    points: Float[np.ndarray, "n 2"],
-    *,
-    short_side: int = SHORT_SIDE,
-    device: torch.device | str = "cpu",
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """For every frame the places of the points, N × (x, y) in pixels, and how sure they are, N, 0…1.
+class PointFollower:
+    """Call it with one frame after the other: each gives the places of the points and how sure they are.
 
-    points  in the first frame; (0, 0) is the middle of the first pixel
+    points  N × (x, y) in pixels of the first frame; (0, 0) is the middle of the first pixel
 
-    Sure is the largest weight of a point's heat map, as a share of what it was in the first frame. Raises UsageError
-    for no points, or for one outside the frame.
+    A place is N × (x, y) in pixels. Sure is 0 … 1: the largest weight of a point's heat map, as a share of what it was
+    in the first frame. Owns the propagator's memory. Raises UsageError for no points, or for one outside the frame.
     """
-    memory, first, scale = None, torch.ones(0), np.ones(2)
-    for frame in frames:
+
+    def __init__(
+        self,
+        model: Propagator,
+        points: Float[np.ndarray, "n 2"],
+        *,
+        short_side: int = SHORT_SIDE,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self._model, self._points, self._short_side, self._device = model, points, short_side, device
+        self._memory: State = None
+        self._first = torch.ones(0)
+
+    def __call__(self, frame: Float[Tensor, "3 h w"]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         height, width = frame.shape[-2:]
-        small = reduce_frame(frame[None].to(device), short_side)
-        work, _ = pad(small, multiple=model.contract.multiple, minimum=model.contract.minimum)
+        contract, stride = self._model.contract, self._model.stride
+        small = reduce(frame[None].to(self._device), self._short_side)
+        work, _ = pad(small, multiple=contract.multiple, minimum=contract.minimum)
+        # pixels of the frame in a place of the grid, along x and y
+        scale = stride * np.array([width / small.shape[-1], height / small.shape[-2]])
         with torch.no_grad():
-            if memory is None:
-                check_points(points, (height, width))
-                grid = (work.shape[-2] // model.stride, work.shape[-1] // model.stride)
-                # of the frame's pixels in one place of the grid, along x and y
-                scale = model.stride * np.array([width / small.shape[-1], height / small.shape[-2]])
-                there = torch.from_numpy(((points + 0.5) / scale - 0.5).astype(np.float32)).to(device)
-                maps = draw_points(there, grid)
-                first = read_points(maps)[1]
-                memory = model.start(work, maps)
-                yield points.astype(np.float32), np.ones(len(points), np.float32)
-                continue
-            maps, memory = model.step(memory, work)
+            if self._memory is None:
+                check_points(self._points, (height, width))
+                there = torch.from_numpy(((self._points + 0.5) / scale - 0.5).astype(np.float32))
+                maps = draw_points(there.to(self._device), (work.shape[-2] // stride, work.shape[-1] // stride))
+                self._first = read_points(maps)[1]
+                self._memory = self._model.start(work, maps)
+                return self._points.astype(np.float32), np.ones(len(self._points), np.float32)
+            maps, self._memory = self._model.step(self._memory, work)
         places, peak = read_points(maps)
-        sure = (peak / first.clamp(min=1e-12)).clamp(0, 1).cpu().numpy()
-        yield ((places.cpu().numpy() + 0.5) * scale - 0.5).astype(np.float32), sure.astype(np.float32)
+        sure = (peak / self._first.clamp(min=1e-12)).clamp(0, 1).cpu().numpy()
+        return ((places.cpu().numpy() + 0.5) * scale - 0.5).astype(np.float32), sure.astype(np.float32)
 
 
 def check_points(points: NDArray, size: tuple[int, int]) -> None:
@@ -115,7 +124,7 @@ def check_points(points: NDArray, size: tuple[int, int]) -> None:
         raise UsageError(f"the point ({x:g}, {y:g}) lies outside the frame of {width}x{height}.")
 
 
-def reduce_frame(frame: Float[Tensor, "b c h w"], short_side: int) -> Float[Tensor, "b c h2 w2"]:
+def reduce(frame: Float[Tensor, "b c h w"], short_side: int) -> Float[Tensor, "b c h2 w2"]:
     """Reduced, by area, until the shorter side has `short_side` pixels; as it is if it has no more."""
     height, width = frame.shape[-2:]
     factor = short_side / min(height, width)
@@ -123,13 +132,6 @@ def reduce_frame(frame: Float[Tensor, "b c h w"], short_side: int) -> Float[Tens
         return frame
     size = (max(1, round(height * factor)), max(1, round(width * factor)))
     return F.interpolate(frame, size, mode="bilinear", antialias=True, align_corners=False)
-
-
-def _reduce(layer: Float[Tensor, "1 1 h w"], like: Tensor) -> Tensor:
-    size = (like.shape[-2], like.shape[-1])
-    if tuple(layer.shape[-2:]) == size:
-        return layer
-    return F.interpolate(layer, size, mode="bilinear", antialias=True, align_corners=False)
 
 
 def _largest(labels: Float[Tensor, "1 k h w"], size: tuple[int, int]) -> NDArray[np.int64]:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from midframe.errors import InputError
-from midframe.files import replacing
 
 MOST = 255  # objects: a picture of a palette has 256 values, 0 is the background
 Colour = tuple[int, int, int]
@@ -59,11 +58,10 @@ def read_mask(path: Path) -> Mask:
 
 
 def write_mask(path: Path, numbers: UInt8[np.ndarray, "h w"], colours: Sequence[Colour]) -> None:
-    """As a PNG of a palette, whole or not at all."""
+    """As a PNG of a palette. Raises OSError as `open` and writing do."""
     image = Image.fromarray(np.ascontiguousarray(numbers))
     image.putpalette([part for colour in colours for part in colour])
-    with replacing(path) as file:
-        image.save(file, format="PNG")
+    image.save(path, format="PNG")
 
 
 def _distinct(number: int) -> Colour:
