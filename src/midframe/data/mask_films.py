@@ -54,5 +54,5 @@ def make_films(
         table = np.zeros(int(layers.max()) + 1, np.uint8)
         table[objects] = np.arange(1, len(objects) + 1)
         film = torch.cat([picture.rgb for picture in pictures]).cpu().numpy()
-        films.append(MaskFilm(f"made-{len(films)}", film, table[layers], len(objects)))
+        films.append(MaskFilm(f"made-{len(films) + 1}", film, table[layers], len(objects)))
     return films
