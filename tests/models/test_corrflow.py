@@ -1,5 +1,8 @@
 """What is published about CorrFlow: parameters, its attention, its losses and its four ingredients."""
 
+from functools import partial
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -255,3 +258,38 @@ def test_what_does_not_fit_is_refused(net):
     for wrong in ({"radius": -1}, {"features": 0}, {"memory": ()}, {"memory": (1, 1)}, {"centres": "theirs"}):
         with pytest.raises(UsageError):
             CorrFlow(**{**TINY, **wrong})
+
+
+@pytest.mark.slow
+def test_a_little_training_beats_identity_and_random_weights():
+    """Textured things that move by a few pixels a frame, at 64 × 64: 500 steps, a quarter of the width, R = 3."""
+    from midframe.bench.masks import Film, Identity, score_masks
+    from midframe.data.mask_films import STYLE, make_films
+    from midframe.data.textures import make_textures
+    from midframe.metrics.segmentation import average
+
+    textures = make_textures(count=32, seed=3)
+
+    def films(count, seed):
+        return make_films(textures, count, size=(64, 64), frames=10, seed=seed, style=STYLE)
+
+    shown = torch.from_numpy(np.stack([film.frames for film in films(150, 1)]))
+    unseen = [Film(one.name, partial(map, torch.from_numpy, one.frames), tuple(one.masks)) for one in films(12, 2)]
+
+    def judge(model):
+        return 100 * average(score_masks(model, unseen)).both
+
+    torch.manual_seed(0)
+    net = CorrFlow(widths=(16, 32, 64, 64), features=16, radius=3, sampling=500)
+    random, identity = judge(net.eval()), judge(Identity())
+    optimiser = torch.optim.Adam(net.train().parameters(), lr=1e-3)
+    for _ in range(500):
+        chosen, start = torch.randint(len(shown), (6,)), int(torch.randint(8, ()))
+        frames = shown[chosen, start : start + 3]
+        times = torch.tensor([-1.0, 0.0, 1.0]).expand(6, 3)
+        loss = net.loss(Batch(frames[:, :2], times[:, :2], frames[:, 2:], times[:, 2:]))["loss"]
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    trained = judge(net.eval())
+    assert trained > identity + 20 and trained > random + 5, (trained, identity, random)

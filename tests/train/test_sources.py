@@ -177,7 +177,12 @@ def test_a_predictor_gets_the_past_and_as_much_future_as_it_looks_ahead(store):
     ("system", "data", "contract", "message"),
     [
         ("simvp-s/colour", {"inputs": 2}, ahead(4, 4), r"reads 4 frames, \[data\] inputs is 2"),
-        ("simvp-s/colour", {"inputs": 4, "synthetic": 0.5}, ahead(4, 4), "learns from frames and those after them, of footage"),
+        (
+            "simvp-s/colour",
+            {"inputs": 4, "synthetic": 0.5},
+            ahead(4, 4),
+            "learns from frames and those after them, of footage",
+        ),
         ("simvp-s", {"inputs": 4}, ahead(4, 4, channels=1), "predicts grey pictures, and footage has colour"),
     ],
 )

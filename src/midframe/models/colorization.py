@@ -88,7 +88,7 @@ class Embed(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Conv3d(features, features, 1))
 
     def forward(self, x: Float[Tensor, "b c n h w"]) -> Float[Tensor, "b d n h w"]:
-        return self.layers(x.contiguous())  # channels last, oneDNN's dilated 3-D convolutions crash (torch 2.13)
+        return self.layers(x)
 
 
 class Colorization(nn.Module):
