@@ -4,8 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from midframe.api import between, interpolate, predict, upscale
-    from midframe.engine.job import InterpolateJob, Result
+    from midframe.api import between, interpolate, predict, track, upscale
+    from midframe.engine.job import InterpolateJob, Result, Tracked
     from midframe.errors import MidframeError
     from midframe.models.load import load as load_model
 
@@ -16,20 +16,24 @@ _HOMES = {
     "between": "midframe.api",
     "predict": "midframe.api",
     "upscale": "midframe.api",
+    "track": "midframe.api",
     "load_model": "midframe.models.load:load",
     "InterpolateJob": "midframe.engine.job",
     "Result": "midframe.engine.job",
+    "Tracked": "midframe.engine.job",
     "MidframeError": "midframe.errors",
 }
 __all__ = [
     "InterpolateJob",
     "MidframeError",
     "Result",
+    "Tracked",
     "__version__",
     "between",
     "interpolate",
     "load_model",
     "predict",
+    "track",
     "upscale",
 ]
 

@@ -1,4 +1,4 @@
-"""What a Python program calls: `interpolate`, `upscale` and `predict` for files, `between` for frames."""
+"""What a Python program calls: `interpolate`, `upscale`, `predict` and `track` for files, `between` for frames."""
 
 import difflib
 import functools
@@ -9,7 +9,7 @@ from dataclasses import fields
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args, overload
 
-from midframe.engine.job import Event, InterpolateJob, Result
+from midframe.engine.job import Event, InterpolateJob, Result, Tracked
 from midframe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -131,6 +131,68 @@ def predict(
         overwrite=overwrite,
     )
     return extend(job, on_event)
+
+
+def track(
+    input: str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    mask: str | os.PathLike[str] | None = None,
+    points: str | os.PathLike[str] | None = None,
+    found: str | os.PathLike[str] | None = None,
+    model: str = "corrflow-s",
+    weights: str | os.PathLike[str] | None = None,
+    device: str = "cpu",
+    short_side: int = 480,
+    stop_at_cuts: bool = False,
+    rate: str | int | float | Fraction | None = None,
+    overwrite: bool = False,
+    on_event: Callable[[Event], None] | None = None,
+) -> Tracked:
+    """Follow objects or points of a clip's first frame, from paths to paths.
+
+    input     video file or folder of images
+    output    the clip with them drawn in; default: IN.tracked.EXT beside the input
+    mask      picture of the objects in the first frame, of the frames' size: indices of a palette, grey values or
+              colours; black is the background
+    points    CSV of points in the first frame: x, y and perhaps a name; (0, 0) is the middle of the first pixel
+    found     a folder for a mask of each frame, or a CSV; default: named after the output
+    model     a name as in `midframe models`, of one that propagates
+    weights   a file in place of the model's own
+    short_side    larger frames are worked on reduced to this, pixels
+    stop_at_cuts  mark nothing from the first cut on
+    rate      of a folder of images, frames a second
+    on_event  called with `Started`, `Progress` and `Note` while the job runs
+
+    One of `mask` and `points` is given. Raises UsageError for what cannot be meant, and the MidframeError subclasses of
+    `midframe.errors`.
+
+    >>> import midframe
+    >>> result = midframe.track("clip.mp4", mask="first.png")
+    >>> result.found
+    PosixPath('clip.tracked-masks')
+    """
+    from midframe.engine.track import TrackJob
+    from midframe.engine.track import track as run
+
+    def path(value: str | os.PathLike[str] | None) -> str | None:
+        return None if value is None else os.fspath(value)
+
+    job = TrackJob(
+        input=os.fspath(input),
+        output=path(output),
+        found=path(found),
+        mask=path(mask),
+        points=path(points),
+        model=model,
+        weights=path(weights),
+        device=device,
+        short_side=short_side,
+        stop_at_cuts=stop_at_cuts,
+        rate=None if rate is None else str(rate),
+        overwrite=overwrite,
+    )
+    return run(job, on_event)
 
 
 def make_job(

@@ -76,7 +76,15 @@ class Synthesizer(Protocol):
 
 
 class Propagator(Protocol):
-    """Labels along a film: `start` with the first frame's labels, then `step` frame by frame."""
+    """Labels along a film: `start` with the first frame's labels, then `step` frame by frame.
+
+    Labels are weights of K classes at each pixel, with a sum of 1: what masks are as layers of 0 and 1. They may also
+    lie on the grid of the system's features, a place for each `stride` × `stride` pixels; they come back at the size
+    that they were given in. The memory is a state as any other: handed in and out, never kept on the object.
+    """
+
+    contract: Contract
+    stride: int
 
     def start(self, frame: Float[Tensor, "b 3 h w"], labels: Float[Tensor, "b k h w"]) -> State: ...
 

@@ -99,3 +99,11 @@ def test_what_does_not_fit_is_left_out():
 def test_augmentation_that_cannot_be_meant(options):
     with pytest.raises(UsageError):
         Augment(**options)
+
+
+def test_whole_frames_are_taken_as_they_are():
+    augment = Augment((32, 32), whole=True, reverse=False)
+    assert augment.fits(10, 20) and not Augment((32, 32)).fits(10, 20)
+    draws = [augment.draw(np.random.default_rng(k), 10, 20) for k in range(20)]
+    assert all((one.top, one.left, one.height, one.width) == (0, 0, 10, 20) for one in draws)
+    assert {one.size for one in draws} == {(10, 20), (20, 10)}

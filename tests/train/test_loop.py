@@ -260,6 +260,14 @@ def test_of_a_distance_the_lowest_is_the_best(tmp_path, name):
     assert load_file(tmp_path / "best.safetensors") and len(kept) == 3
 
 
+def test_the_highest_of_another_figure_can_be_the_best(tmp_path):
+    figures = iter([{"J&F": 20.0}, {"J&F": 40.0}, {"J&F": 30.0}])
+    outcome = train(
+        RECIPE, Mixer(), Averages(), tmp_path, evaluate=lambda model: Validation(next(figures), highest="J&F")
+    )
+    assert outcome.best == 40.0
+
+
 def test_the_chance_of_a_loss_is_not_that_of_its_batch(tmp_path):
     drawn = []
 

@@ -177,7 +177,12 @@ def test_a_predictor_gets_the_past_and_as_much_future_as_it_looks_ahead(store):
     ("system", "data", "contract", "message"),
     [
         ("simvp-s/colour", {"inputs": 2}, ahead(4, 4), r"reads 4 frames, \[data\] inputs is 2"),
-        ("simvp-s/colour", {"inputs": 4, "synthetic": 0.5}, ahead(4, 4), "predicts, which is learnt from footage"),
+        (
+            "simvp-s/colour",
+            {"inputs": 4, "synthetic": 0.5},
+            ahead(4, 4),
+            "learns from frames and those after them, of footage",
+        ),
         ("simvp-s", {"inputs": 4}, ahead(4, 4, channels=1), "predicts grey pictures, and footage has colour"),
     ],
 )
@@ -243,3 +248,31 @@ def test_shapes_are_pairs_of_the_size_of_the_crop():
     for contract in (None, Contract(), ahead(1, 1, channels=1)):
         with pytest.raises(UsageError, match="does not look ahead from one frame of colour"):
             open_made(recipe(made="shapes", crop=64), contract=contract)
+
+
+@pytest.mark.parametrize(("name", "inputs"), [("corrflow-s/tiny", 2), ("colorization-s/tiny", 3)])
+def test_a_propagator_gets_a_window_of_frames_in_true_colours(store, name, inputs):
+    from midframe.models.load import build
+
+    wanted = replace(recipe(inputs=inputs, gaps=(1, 2), shares=(1.0, 1.0), whole=True), system=name)
+    model = build(name)
+    batch = draw(open_source(wanted, model.contract, store), 16)
+    assert batch.frames.shape == (16, inputs, 3, 32, 32) and batch.targets.shape == (16, 1, 3, 32, 32)
+    assert batch.target_times.eq(1).all() and batch.times[0].tolist() == list(range(1 - inputs, 1))
+    assert model.loss(batch)["loss"].isfinite()
+    # of whole frames the mean colour is that of the store, whatever is mirrored
+    from midframe.data.store import open_store
+
+    whole = torch.from_numpy(np.concatenate([open_store(store).frames(k).mean((1, 2)) for k in (0, 1)])) / 255
+    means = batch.frames.mean((-1, -2)).flatten(0, 1)
+    assert all((whole - mean).abs().max(1).values.min() < 0.01 for mean in means)
+
+
+def test_a_propagator_refuses_what_it_cannot_learn_from(store):
+    contract = ahead(3, 1, multiple=8)
+    for data, said in (
+        ({"inputs": 2, "gaps": (1,)}, "reads 3 frames, .* inputs is 2"),
+        ({"inputs": 3, "gaps": (1,), "synthetic": 0.5}, "learns from frames and those after them"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            open_source(replace(recipe(**data), system="colorization-s/tiny"), contract, store)

@@ -1,8 +1,5 @@
 """`midframe data`: footage packed for training, packed footage looked at, and published data sets fetched."""
 
-from collections import deque
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,9 +10,7 @@ from midframe.cli.progress import counting
 from midframe.errors import UsageError
 
 if TYPE_CHECKING:
-    import av
-
-    from midframe.data.pack import Clip, Marked
+    from midframe.data.pack import Clip
 
 EXAMPLES = """Examples:
   midframe data pack clips/ -o train.store
@@ -23,6 +18,7 @@ EXAMPLES = """Examples:
   midframe data pack vimeo_triplet/ --layout vimeo-triplet --split train -o vimeo.store
   midframe data show train.store
   midframe data check train.store
+  midframe data colours train.store
   midframe data get mnist"""
 MIB = 2**20
 SOURCES = escape("Videos, folders of videos, folders of images (one clip each); with --layout its root folder.")
@@ -62,6 +58,7 @@ def pack_footage(
 ) -> None:
     """Decode footage once into a store that training reads. The same command again goes on where it stopped."""
     from midframe.data.pack import find_clips, pack
+    from midframe.engine.marks import mark_pictures
 
     clips: list[Clip] = find_clips(sources) if layout is None else find_layout(layout, sources, split)
     with counting("packing", quiet=quiet) as count:
@@ -126,6 +123,24 @@ def check_store(
         typer.echo(f"{store}: whole; {len(opened)} clips, {opened.total_frames} frames.")
 
 
+@data.command(name="colours", epilog=EXAMPLES)
+def find_colours(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="A packed store.")],
+    count: Annotated[int, typer.Option("--count", metavar="N", min=2, help="Clusters.")] = 16,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of the pixels that are looked at.")] = 1,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not show how far it is.")] = False,
+) -> None:
+    """Find clusters of colour in a store by k-means: centres (a*, b*) of CIE Lab, the most frequent first. What
+    corrflow and colorization learn to carry."""
+    from midframe.data.colours import fit_colours
+    from midframe.data.store import open_store
+
+    with counting("looking", quiet=quiet) as tell:
+        centres = fit_colours(open_store(store), count, seed=seed, on_progress=tell)
+    for a, b in centres.tolist():
+        typer.echo(f"{a:.2f} {b:.2f}")
+
+
 @data.command(name="get", epilog=EXAMPLES)
 def get_data(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A data set: mnist.")],
@@ -158,32 +173,3 @@ def find_layout(name: str, sources: list[Path], split: str) -> "list[Clip]":
     if name not in LAYOUTS:
         raise UsageError(f"--layout {name!r}: choose {', '.join(sorted(LAYOUTS))}.")
     return [clip for source in sources for clip in layout_clips(name, source, split)]
-
-
-def mark_pictures(pictures: "Iterator[av.VideoFrame]", count: int) -> "Iterator[Marked]":
-    """Mark cuts and repeats as `midframe interpolate` finds them, holding no more pictures than that needs."""
-    from midframe.analysis.cuts import is_cut
-    from midframe.analysis.duplicates import is_repeat
-    from midframe.analysis.glance import CONTEXT, Glance, Pairs, glance
-    from midframe.data.pack import Marked
-
-    held: deque[tuple[int, av.VideoFrame, Glance]] = deque()
-    seen: dict[int, Glance] = {}
-    pairs = Pairs(seen.__getitem__)
-
-    def judge() -> Marked:
-        index, picture, _ = held.popleft()
-        begins = index > 0 and is_cut(pairs, index - 1, 0, count)
-        repeats = not begins and is_repeat(pairs, index, 0, count)
-        done = index - CONTEXT - 1
-        seen.pop(done, None)
-        pairs.forget(done)
-        return Marked(picture, begins, repeats)
-
-    for index, picture in enumerate(islice(pictures, count)):
-        seen[index] = glance(picture)
-        held.append((index, picture, seen[index]))
-        if len(held) > CONTEXT + 1:
-            yield judge()
-    while held:
-        yield judge()

@@ -39,6 +39,8 @@ from midframe.cli.predict import EXAMPLES as predict_examples
 from midframe.cli.predict import predict
 from midframe.cli.sample import EXAMPLES as sample_examples
 from midframe.cli.sample import sample
+from midframe.cli.track import EXAMPLES as track_examples
+from midframe.cli.track import track
 from midframe.cli.train import EVAL_EXAMPLES as eval_examples
 from midframe.cli.train import TRAIN_EXAMPLES as train_examples
 from midframe.cli.train import evaluate, train
@@ -111,6 +113,7 @@ app.command(epilog=EXAMPLES)(job_options(interpolate, INTERPOLATE_OPTIONS))
 app.command(epilog=upscale_examples)(job_options(upscale, defaults=upscale_defaults))
 app.command(epilog=between_examples)(between)
 app.command(epilog=predict_examples)(predict)
+app.command(epilog=track_examples)(track)
 app.command(epilog=condense_examples)(job_options(condense, condense_options))
 app.command(epilog=condense_examples)(job_options(expand, expand_options))
 app.command(epilog=fit_examples)(fit)

@@ -42,7 +42,7 @@ class Reporter(Protocol):
 
     def __call__(self, event: job.Event) -> None: ...
 
-    def finish(self, result: job.Result | job.Condensed) -> None: ...
+    def finish(self, result: job.Finished) -> None: ...
 
 
 def make_reporter(mode: ProgressMode, *, quiet: bool, summary: Callable[[str], None]) -> Reporter:
@@ -77,7 +77,7 @@ class Plain:
         if isinstance(event, job.Note):
             self._say(f"note: {event.text}")
 
-    def finish(self, result: job.Result | job.Condensed) -> None:
+    def finish(self, result: job.Finished) -> None:
         self._summary(format_result(result))
 
 
@@ -102,7 +102,7 @@ class Lines(Plain):
                 values[key] = round(values[key], 2)
         _print_line({"event": type(event).__name__.lower(), **values})
 
-    def finish(self, result: job.Result | job.Condensed) -> None:
+    def finish(self, result: job.Finished) -> None:
         _print_line({"event": "result", **asdict(result)})
 
 
@@ -157,7 +157,7 @@ class Bar:
             case job.Note():
                 self._say(f"note: {event.text}")
 
-    def finish(self, result: job.Result | job.Condensed) -> None:
+    def finish(self, result: job.Finished) -> None:
         self._bar.stop()
         self._summary(format_result(result))
 
@@ -185,10 +185,12 @@ def counting(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def format_result(result: job.Result | job.Condensed) -> str:
+def format_result(result: job.Finished) -> str:
     """What a finished job made, a few lines for people."""
     if isinstance(result, job.Condensed):
         return _format_condensed(result)
+    if isinstance(result, job.Tracked):
+        return _format_tracked(result)
     speed = result.frames / result.seconds if result.seconds > 0 else 0.0
     held = f", {result.held} held" if result.held else ""
     cuts = f", {len(result.cuts)} cut{'s' * (len(result.cuts) != 1)}" if result.cuts else ""
@@ -217,6 +219,18 @@ def _format_condensed(result: job.Condensed) -> str:
         f"  frames    {result.kept} of {result.frames} kept, {made} made again at {result.tolerance:g} dB or more",
         f"  size      {format_size(result.source_bytes)} → {format_size(result.bytes)} ({share})",
         f"  PSNR      {result.psnr:.2f} dB in the mean, the worst kept {result.worst_kept:.2f}{worst}",
+        f"  took      {format_seconds(result.seconds)}",
+    ]
+    return "\n".join(lines)
+
+
+def _format_tracked(result: job.Tracked) -> str:
+    cuts = f", {len(result.cuts)} cut{'s' * (len(result.cuts) != 1)}" if result.cuts else ""
+    lines = [
+        str(result.output),
+        f"  {result.kind:<9} {result.count}, in {result.found}",
+        f"  frames    {result.frames}{cuts}",
+        f"  duration  {float(result.duration):.3f} s",
         f"  took      {format_seconds(result.seconds)}",
     ]
     return "\n".join(lines)

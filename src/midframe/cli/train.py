@@ -12,13 +12,14 @@ from midframe.cli.progress import counting, format_seconds
 from midframe.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     import torch
 
     from midframe.bench.clips import Scores, ValidationClips
     from midframe.bench.flow import FlowScenes
     from midframe.bench.held_out import HeldOut
+    from midframe.bench.masks import Film
     from midframe.bench.space_time import SpaceTimeClips
     from midframe.ops.perception import Network
     from midframe.train.loop import Step, Validation
@@ -37,6 +38,8 @@ EVAL_EXAMPLES = """Examples:
   midframe eval raft-s --weights runs/raft-s-cpu/best.safetensors
   midframe eval extrapolate --clips val/ --long-side 320 --windows 2
   midframe eval videoinr-s --clips val/ --scale 4 --factors 2,8
+  midframe eval corrflow-s --weights runs/corrflow-s-cpu/best.safetensors
+  midframe eval corrflow-s --masks DAVIS/ --weights runs/corrflow-s-cpu/best.safetensors
   midframe eval vae --weights runs/vae-cpu/best.safetensors
   midframe eval vae --weights runs/vae-cpu/best.safetensors --samples 50 --pictures 1000"""
 
@@ -56,9 +59,9 @@ def train(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Clips to measure on; without them no weights are called the best. For a model of flow: photographs "
-            "to set in motion; without them textures are made up. For a model that predicts: a store. Not for made "
-            "data.",
+            help="Clips to measure on; without them no weights are called the best. For a model of flow, or one "
+            "that propagates: photographs to set in motion; without them textures are made up. For a model that "
+            "predicts: a store. Not for made data.",
         ),
     ] = None,
     output: Annotated[
@@ -127,7 +130,7 @@ def train(
         if not quiet and rank == 0:
             typer.echo(text, err=True)
 
-    clips, scenes, held_out, films = None, None, None, None
+    clips, scenes, held_out, films, larger = None, None, None, None, None
     row = resolve(found.system)[0]
     if found.data.made:
         from midframe.bench.held_out import HeldOut
@@ -142,6 +145,10 @@ def train(
             from midframe.bench.flow import FlowScenes
 
             scenes = FlowScenes(validate)
+        elif row.task == "propagate":
+            from midframe.bench.masks import few_films
+
+            films = few_films(validate)
         elif row.task == "predict" and validate is not None:
             from midframe.bench.held_out import HeldOut
 
@@ -150,11 +157,11 @@ def train(
         elif row.task == "superresolve" and validate is not None and rank == 0:
             from midframe.bench.space_time import SpaceTimeClips
 
-            films = SpaceTimeClips(
+            larger = SpaceTimeClips(
                 validate, inputs=found.data.inputs, scale=found.data.shrink[1], factor=found.data.gaps[0],
                 long_side=long_side, limit=windows,
             )  # fmt: skip
-            films.windows()
+            larger.windows()
         elif validate is not None and rank == 0:
             from midframe.bench.clips import ValidationClips
 
@@ -170,7 +177,9 @@ def train(
         if scenes is not None:
             return judge_flow(scenes, one, place)
         if films is not None:
-            return judge_space(films, one, place)
+            return judge_masks(films, one, place)
+        if larger is not None:
+            return judge_space(larger, one, place)
         assert clips is not None
         return judge_on(clips, one, place, network)
 
@@ -179,7 +188,7 @@ def train(
         with terminable():
             outcome = run(
                 found, model, source, folder,
-                evaluate=judge if clips or scenes or held_out or films else None,
+                evaluate=judge if any(one is not None for one in (clips, scenes, held_out, films, larger)) else None,
                 budget=seconds, resume=resume, device=place, tell=tell,
             )  # fmt: skip
     except KeyboardInterrupt as stop:
@@ -195,6 +204,8 @@ def train(
             best = f", best LPIPS {-outcome.best:.4f}"
         elif scenes is not None:
             best = f", best EPE {-outcome.best:.3f} px"
+        elif films is not None:
+            best = f", best J&F {outcome.best:.2f} %"
         elif held_out is not None:
             best = f", best held-out loss {-outcome.best:.4f} {row.unit}".rstrip()
     more = "" if outcome.finished else "; --resume goes on"
@@ -232,8 +243,15 @@ def evaluate(
     ] = None,
     photos: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="For a model of flow: photographs to set in motion. [default: made up]"),
+        typer.Option(
+            metavar="DIR", help="For a model of flow or a propagator: photographs to set in motion. [default: made up]"
+        ),
     ] = None,
+    masks: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="For a propagator: sequences in DAVIS's layout. [default: --made]"),
+    ] = None,
+    made: Annotated[bool, typer.Option("--made", help="For a propagator: made films with exact masks.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not show how far it is.")] = False,
 ) -> None:
     """Leave frames out of clips, make them again, compare: PSNR of 8-bit RGB, sharpness (1: as sharp as the true
@@ -243,7 +261,9 @@ def evaluate(
     (vae, draw): the bound of its likelihood on MNIST's test set in black and white, nats a picture. A model that
     predicts: frame by frame, on clips, or on Moving MNIST if it predicts grey pictures; vpn by what a frame costs, in
     nats; visual-dynamics by where Shapes go in the futures it draws (--pictures, --samples). A model that enlarges: all
-    frames, from fewer and smaller ones (--scale), PSNR and SSIM of Y, beside a cross-fade enlarged (bicubic).
+    frames, from fewer and smaller ones (--scale), PSNR and SSIM of Y, beside a cross-fade enlarged (bicubic). A model
+    that propagates (corrflow, colorization): J and F of masks it carries from the first frame, on made films or on
+    annotated ones (--masks), beside the first mask kept and masks carried along flow.
     """
     if factors is not None and not re.fullmatch(r"\d+(,\d+)*", factors):
         raise UsageError(f"--factors {factors}: give whole numbers such as 2,4.")
@@ -260,6 +280,13 @@ def evaluate(
         raise UsageError(f"{model} keeps the size: leave out --scale {scale:g}.")
     if task != "predict" and (samples is not None or pictures is not None):
         raise UsageError(f"{model} is no model of pictures: leave out --samples and --pictures.")
+    if task == "propagate":
+        if clips is not None:
+            raise UsageError(f"{model} is measured on films with masks: --masks DIR or --made, not --clips {clips}.")
+        evaluate_masks(model, weights, masks, made, photos, device, per_clip, quiet)
+        return
+    if masks is not None or made:
+        raise UsageError(f"{model} carries no masks: leave out --masks and --made.")
     if task == "flow":
         if clips is not None:
             raise UsageError(f"{model} estimates flow, and clips have no true flow: leave out --clips {clips}.")
@@ -353,6 +380,46 @@ def evaluate_flow(model: str, weights: str | None, photos: Path | None, device: 
             count(number, len(estimators))
             rows.append((name, scenes.score(estimator, device)))
     typer.echo(format_table(rows))
+
+
+def evaluate_masks(
+    model: str,
+    weights: str | None,
+    masks: Path | None,
+    made: bool,
+    photos: Path | None,
+    device: str,
+    per_clip: bool,
+    quiet: bool,
+) -> None:
+    """Print J and F of a propagator and of what it is compared with, on annotated films, made ones, or both."""
+    from midframe.bench.masks import baselines, format_table, made_films, read_davis, score_masks
+    from midframe.metrics.segmentation import average
+    from midframe.models.load import load_propagator
+
+    if photos is not None and masks is not None and not made:
+        raise UsageError(f"--photos {photos} is for made films: add --made, or leave it out.")
+    judged = {model: load_propagator(model, device, weights=weights), **baselines()}
+    suites = {}
+    if masks is not None:
+        suites[str(masks)] = read_davis(masks)
+    if made or masks is None:
+        suites["made films"] = made_films(photos)
+    for name, films in suites.items():
+        rows = []
+        for who, one in judged.items():
+            with counting(f"measuring {who}", quiet=quiet) as count:
+                objects = score_masks(one, films, device, on_progress=count)
+            if per_clip and who == model:
+                for film in films:
+                    own = average([part for part in objects if part.sequence == film.name])
+                    typer.echo(f"{film.name}  J&F {100 * own.both:.1f}  ({own.objects} objects)")
+            rows.append((who, average(objects)))
+        typer.echo(format_table(rows))
+        frames = sum(len(film.masks) for film in films)
+        typer.echo(
+            f"per cent, means over {rows[0][1].objects} objects in {len(films)} films of {frames} frames: {name}"
+        )
 
 
 def evaluate_ahead(
@@ -497,6 +564,17 @@ def judge_flow(scenes: "FlowScenes", model: Any, device: "torch.device") -> "Val
 
     scores = scenes.score(model, device)
     return Validation({"epe": scores.epe, "epe visible": scores.visible, "over 3 px": scores.far}, lowest="epe")
+
+
+def judge_masks(films: "Sequence[Film]", model: Any, device: "torch.device") -> "Validation":
+    """J and F in per cent on made films with exact masks."""
+    from midframe.bench.masks import score_masks
+    from midframe.metrics.segmentation import average
+    from midframe.train.loop import Validation
+
+    scores = average(score_masks(model, films, device))
+    figures = {"J&F": scores.both, "J": scores.region.mean, "F": scores.contour.mean}
+    return Validation({name: 100 * value for name, value in figures.items()}, highest="J&F")
 
 
 def judge_made(samples: "HeldOut", model: Any, unit: str) -> "Validation":

@@ -44,6 +44,7 @@ class Augment:
     flips, transpose, reverse, channels   each with probability ½ (channels: one of their six orders)
     brightness   the gain is drawn from 1 ± this
     scales       enlargements to draw from, all alike; 0.5 reads a region of twice the size
+    whole        no region is cut: the whole frame is brought to the size, whatever its own shape
     """
 
     size: tuple[int, int] = (256, 256)
@@ -53,6 +54,7 @@ class Augment:
     channels: bool = True
     brightness: float = 0.0
     scales: Sequence[float] = (1.0,)
+    whole: bool = False
 
     def __post_init__(self) -> None:
         if min(self.size) < 1 or not self.scales or min(self.scales) <= 0 or not 0 <= self.brightness < 1:
@@ -60,14 +62,16 @@ class Augment:
 
     def fits(self, height: int, width: int) -> bool:
         """Can a crop be taken from pictures of this size, upright and without reducing?"""
-        return height >= self.size[0] and width >= self.size[1]
+        return self.whole or (height >= self.size[0] and width >= self.size[1])
 
     def draw(self, generator: np.random.Generator, height: int, width: int) -> Draw:
         """Chance for one sample from pictures of this size. What does not fit (a scale, transposing) is left out."""
         scale = float(self.scales[int(generator.random() * len(self.scales))])
         tall, wide = round(self.size[0] / scale), round(self.size[1] / scale)
         transposed = self.transpose and generator.random() < 0.5
-        if transposed:
+        if self.whole:
+            tall, wide = height, width
+        elif transposed:
             tall, wide = wide, tall
         if tall > height or wide > width:
             tall, wide = self.size[::-1] if transposed else self.size

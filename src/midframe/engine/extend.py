@@ -7,7 +7,6 @@
 Every future shares the clip's own segments: they are encoded once.
 """
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -26,15 +25,13 @@ from midframe.engine.job import Event, InterpolateJob, Note, Progress, Result, S
 from midframe.engine.journal import Journal
 from midframe.engine.pipeline import Setup
 from midframe.engine.plan import output_rate
-from midframe.engine.run import Listener, audio_mode, check_paths, default_output, prepare, publish, time_map
-from midframe.errors import UsageError, VerifyError
+from midframe.engine.run import Listener, check_paths, default_output, finish, prepare, publish
+from midframe.errors import UsageError
 from midframe.models.catalogue import systems
 from midframe.models.load import find_remark, load, quicken
 from midframe.types import Synthesizer
-from midframe.video.mux import assemble
 from midframe.video.pixel import from_rgb, to_rgb
 from midframe.video.reader import Reader
-from midframe.video.verify import verify
 from midframe.video.writer import SegmentWriter
 
 
@@ -126,7 +123,11 @@ def extend(job: ExtendJob, on_event: Listener | None = None) -> tuple[Result, ..
                 tell(Progress(before + done, total, 0.0, None))
 
             stamps = write_future(setup, segment, future, job.frames, count)
-            made, offset = finish(setup, journal, segment, target, container, stamps, note)
+            own_stamps = [plan.stamp(n) for n in range(plan.count)]
+            segments = [*(journal.segment_path(one.number) for one in setup.segments), segment]
+            made, offset = finish(
+                setup, journal, segments, target, container, [*own_stamps, *stamps[:-1]], stamps[-1], note
+            )
             publish(made, target, replace(own, output=str(target)))
             segment.unlink()
             end = stamps[-1] * setup.settings.time_base
@@ -248,53 +249,6 @@ def write_future(
     finally:
         writer.close()
     return stamps
-
-
-def finish(
-    setup: Setup,
-    journal: Journal,
-    segment: Path,
-    target: Path,
-    container: str,
-    future: list[int],
-    note: Callable[[str], None],
-) -> tuple[Path, dict[str, float]]:
-    """The finished, verified work, and how far off each sound track is, seconds. `future` is what `write_future` gave.
-
-    Raises VerifyError if it is not what was promised.
-    """
-    plan, settings = setup.plan, setup.settings
-    stamps = [*(plan.stamp(n) for n in range(plan.count)), *future[:-1]]
-    made = journal.folder / ("assembled" + ("" if container == "images" else target.suffix))
-    if made.is_dir():
-        shutil.rmtree(made)
-    audio, times = audio_mode(setup.job), time_map(setup.job, plan)
-    assemble(
-        [*(journal.segment_path(one.number) for one in setup.segments), segment],
-        settings,
-        setup.info,
-        made,
-        container=container,
-        stamps=stamps,
-        end_tick=future[-1],
-        audio=audio,
-        times=times,
-        notes=note,
-    )
-    report = verify(
-        made,
-        against=setup.info,
-        container=container,
-        stamps=[stamp * plan.time_base for stamp in stamps],
-        end=future[-1] * plan.time_base,
-        settings=settings,
-        audio=audio,
-        times=times,
-    )
-    if not report.ok:
-        failed = "; ".join(f"{check.name}: {check.detail}" for check in report.checks if not check.ok)
-        raise VerifyError(f"{made}: the finished file is not what was promised ({failed}). It was kept for inspection.")
-    return made, report.audio_offset
 
 
 def _fingerprint(setup: Setup) -> dict[str, object]:

@@ -177,6 +177,24 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class Tracked:
+    """What `track` made: `output`, the clip with what was followed drawn over it, and `found`, a folder of a mask for
+    each of `frames`, or a CSV of the points' places. `count` objects or points were followed; `cuts` are the times at
+    which other shots begin."""
+
+    output: Path
+    found: Path
+    kind: Literal["objects", "points"]
+    frames: int
+    count: int
+    cuts: tuple[Fraction, ...]
+    duration: Fraction
+    seconds: float
+    notes: tuple[str, ...] = ()
+    audio_offset: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Condensed:
     """What `condense` made: `kept` of `frames` are in the file, the others are made again from them.
 
@@ -202,3 +220,6 @@ class Condensed:
     rounds: int
     seconds: float
     notes: tuple[str, ...] = ()
+
+
+Finished = Result | Condensed | Tracked

@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
@@ -149,17 +149,17 @@ def check_paths(job: InterpolateJob) -> tuple[Path, str]:
     return output, container
 
 
-def default_output(source: str) -> Path:
-    """IN.midframe.EXT beside the input; .mkv where the input's own kind cannot be written."""
+def default_output(source: str, word: str = "midframe") -> Path:
+    """IN.midframe.EXT, or with another word, beside the input; .mkv where the input's own kind cannot be written."""
     if source == "-":
         raise UsageError("reading stdin: say where to write with -o.")
     path = Path(source)
     if path.is_dir():
-        return path.with_name(path.name + ".midframe")
+        return path.with_name(f"{path.name}.{word}")
     suffix = (
         path.suffix.lower() if path.suffix.lower() in (".mp4", ".mkv", ".mov", ".webm", ".gif", ".apng") else ".mkv"
     )
-    return path.with_name(f"{path.stem}.midframe{suffix}")
+    return path.with_name(f"{path.stem}.{word}{suffix}")
 
 
 def prepare(
@@ -320,6 +320,54 @@ def _verify(setup: Setup, made: Path, job: InterpolateJob, container: str, tell:
         failed = "; ".join(f"{check.name}: {check.detail}" for check in report.checks if not check.ok)
         raise VerifyError(f"{made}: the finished file is not what was promised ({failed}). It was kept for inspection.")
     return report.audio_offset
+
+
+def finish(
+    setup: Setup,
+    journal: Journal,
+    segments: Sequence[Path],
+    target: Path,
+    container: str,
+    stamps: Sequence[int],
+    end: int,
+    note: Callable[[str], None],
+) -> tuple[Path, dict[str, float]]:
+    """Segments of a job's own making, put together and verified: the finished work and how far off each sound track
+    is, seconds. `stamps` are those of all frames, `end` where the last one ends, ticks.
+
+    Raises VerifyError if it is not what was promised.
+    """
+    plan, settings = setup.plan, setup.settings
+    made = journal.folder / ("assembled" + ("" if container == "images" else target.suffix))
+    if made.is_dir():
+        shutil.rmtree(made)
+    audio, times = audio_mode(setup.job), time_map(setup.job, plan)
+    assemble(
+        list(segments),
+        settings,
+        setup.info,
+        made,
+        container=container,
+        stamps=list(stamps),
+        end_tick=end,
+        audio=audio,
+        times=times,
+        notes=note,
+    )
+    report = verify(
+        made,
+        against=setup.info,
+        container=container,
+        stamps=[stamp * plan.time_base for stamp in stamps],
+        end=end * plan.time_base,
+        settings=settings,
+        audio=audio,
+        times=times,
+    )
+    if not report.ok:
+        failed = "; ".join(f"{check.name}: {check.detail}" for check in report.checks if not check.ok)
+        raise VerifyError(f"{made}: the finished file is not what was promised ({failed}). It was kept for inspection.")
+    return made, report.audio_offset
 
 
 def publish(made: Path, target: Path, job: InterpolateJob) -> None:

@@ -30,6 +30,7 @@ from midframe.data.source import Source
 from midframe.errors import InputError, ModelError, UsageError
 from midframe.files import replacing
 from midframe.losses.texture import texture
+from midframe.models.load import quicken
 from midframe.train import checkpoint
 from midframe.train.checkpoint import Checkpoint
 from midframe.train.log import Log, has_board
@@ -46,12 +47,14 @@ CHANCE = 0x9E3779B9  # makes the seed of a step's batch that of its loss; torch'
 class Validation:
     """Figures by name; pictures H W 3 uint8 RGB by name.
 
-    lowest  name of the figure whose lowest value is the best; "": the highest "psnr" is
+    lowest   name of the figure whose lowest value is the best; "": the highest of `highest` is
+    highest  see there
     """
 
     figures: Mapping[str, float]
     pictures: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
     lowest: str = ""
+    highest: str = "psnr"
 
 
 Evaluate = Callable[[nn.Module], Validation]
@@ -73,8 +76,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Where a training stands after `train`. `seconds` counts all its runs; `best` is NaN before a validation, a PSNR,
-    or minus the figure that is best when lowest."""
+    """Where a training stands after `train`. `seconds` counts all its runs; `best` is NaN before a validation, a PSNR
+    or another figure whose highest is the best, or minus one whose lowest is."""
 
     step: int
     seconds: float
@@ -116,7 +119,7 @@ def train(
 
     model.to(device)
     if recipe.run.channels_last:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        quicken(model)
     model.train()
     _freeze(model, recipe)
     optimiser = torch.optim.AdamW(
@@ -420,7 +423,7 @@ def _validate(
         _write_picture(folder / f"{name}.png", picture)
     log.draw(recipe.name)
     tell(f"step {step}: " + ", ".join(f"{name} {value:.4f}" for name, value in found.figures.items()))
-    score = -float(found.figures[found.lowest]) if found.lowest else float(found.figures["psnr"])
+    score = -float(found.figures[found.lowest]) if found.lowest else float(found.figures[found.highest])
     if not best >= score:  # also when there is no best yet
         best = score
         save_weights(average.state, folder / BEST, recipe, step)

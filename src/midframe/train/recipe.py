@@ -18,11 +18,13 @@ class DataRecipe:
     binarise   with "mnist": each pixel is black or white, drawn anew each time, with its grey value as probability
     crop       height and width of a sample, pixels
     batch      samples a step, over all processes
-    inputs     frames read: 2, or 4 or 6 with as many on each side of the gap
+    inputs     frames read: 2, or 4 or 6 with as many on each side of the gap; 3, too, of a system that propagates
     gaps       distances in frames of the two around the target; one target, drawn from those between, so 2 is the
-               frame in the middle. Of a system that predicts: of each frame from the next, 1 takes every frame
+               frame in the middle. Of a system that predicts or propagates: of each frame from the next, 1 takes
+               every frame
     shares     how often each of the gaps is drawn, in proportion
     scales     enlargements to draw from; 0.5 reads a region of twice the size
+    whole      nothing is cut out: whole frames are brought to the crop's size, whatever their own shape
     power      windows are drawn with a weight of motion^power; 0: all alike
     brightness gain drawn from 1 ± this
     synthetic  share of samples drawn from moving photographs instead of clips, 0…1
@@ -43,6 +45,7 @@ class DataRecipe:
     gaps: tuple[int, ...] = (2,)
     shares: tuple[float, ...] = (1.0,)
     scales: tuple[float, ...] = (1.0,)
+    whole: bool = False
     power: float = 1.0
     brightness: float = 0.0
     synthetic: float = 0.0
@@ -190,10 +193,11 @@ def _check(recipe: Recipe, path: Path) -> None:
         '[data] binarise is for made = "mnist"': data.binarise and data.made != "mnist",
         "[data] crop must be at least 32": data.crop < 32,
         "[data] batch must be at least 1": data.batch < 1,
-        "[data] inputs must be 2, 4 or 6": data.inputs not in (2, 4, 6),
+        "[data] inputs must be 2, 3, 4 or 6": data.inputs not in (2, 3, 4, 6),
         "[data] gaps are numbers of 1 or more": not data.gaps or min(data.gaps) < 1,
         "[data] shares are positive, one for each of gaps": len(data.shares) != len(data.gaps) or min(data.shares) <= 0,
         "[data] scales are positive": not data.scales or min(data.scales) <= 0,
+        "[data] whole leaves no scales to draw from": data.whole and data.scales != (1.0,),
         "[data] brightness lies between 0 and 1, without 1": not 0 <= data.brightness < 1,
         "[data] power must not be negative": data.power < 0,
         "[data] synthetic lies between 0 and 1": not 0 <= data.synthetic <= 1,

@@ -27,6 +27,7 @@ from midframe.types import Contract
 
 # For systems that learn flow itself: crops are small beside the pictures that motion is asked of later.
 FAST = Style(motion=(0.02, 0.5), still=0.05)
+AHEAD = ("predict", "propagate")  # tasks that learn from frames and those after them
 
 
 def open_source(
@@ -66,10 +67,10 @@ def open_source(
         raise UsageError(f"{recipe.name} has [data] synthetic = 0 and takes no photographs: leave out --photos.")
     parts: list[tuple[Source, float]] = []
     if store is not None:
-        predicts = resolve(recipe.system)[0].task == "predict"
+        task = resolve(recipe.system)[0].task
 
         def shape(gap: int, share: float) -> Shape:
-            if predicts:
+            if task in AHEAD:
                 return ahead(data.inputs, contract.covers[1], stride=gap, share=share)
             if contract.enlarges:
                 chosen = data.targets or None
@@ -77,7 +78,13 @@ def open_source(
             return spaced(data.inputs, factor=gap, choose=targets, share=share, times=contract.times)
 
         shapes = [shape(gap, share) for gap, share in zip(data.gaps, data.shares, strict=True)]
-        augment = Augment((data.crop, data.crop), brightness=data.brightness, scales=data.scales)
+        augment = Augment(
+            (data.crop, data.crop),
+            brightness=data.brightness,
+            scales=data.scales,
+            whole=data.whole,
+            channels=task != "propagate",  # whose clusters are those of true colours
+        )
         footage = Footage(open_store(store), shapes, augment, device=device, power=data.power)
         if footage.left_out:
             tell(f"{store}: {footage.left_out} clips are smaller than the crop of {data.crop} and are left out")
@@ -139,11 +146,11 @@ def open_made(
 def check_fit(recipe: Recipe, contract: Contract) -> None:
     """Raises UsageError for samples that a system of this contract cannot learn from."""
     data = recipe.data
-    predicts = resolve(recipe.system)[0].task == "predict"
+    predicts = resolve(recipe.system)[0].task in AHEAD
     if predicts and (data.synthetic or data.flow or data.distance):
         raise UsageError(
-            f"{recipe.name}: {recipe.system} predicts, which is learnt from footage or made data alone: leave out "
-            "[data] synthetic, flow and distance."
+            f"{recipe.name}: {recipe.system} learns from frames and those after them, of footage or made data alone: "
+            "leave out [data] synthetic, flow and distance."
         )
     if not predicts and min(data.gaps) < 2:
         raise UsageError(f"{recipe.name}: nothing lies between frames of a gap of 1; [data] gaps are 2 or more.")
