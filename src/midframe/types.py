@@ -136,6 +136,24 @@ class GenerativeModel(Protocol):
     ) -> Float[Tensor, "b k"]: ...
 
 
+class Classifier(Protocol):
+    """Says which of `classes` a grey picture in [0, 1] shows.
+
+    classify  logits; with `sampled` by parameters drawn once from what is known of them, else by their means
+    examine   ratios that tell why it may not learn, by name, at this rate of Adam
+
+    Chance enters only through `generator`; None is torch's own.
+    """
+
+    classes: int
+
+    def classify(
+        self, pictures: Float[Tensor, "b c h w"], generator: torch.Generator | None = None, *, sampled: bool = True
+    ) -> Float[Tensor, "b k"]: ...
+
+    def examine(self, pictures: Float[Tensor, "b c h w"], rate: float) -> Mapping[str, float]: ...
+
+
 class Trainable(Protocol):
     """A system that can be trained: its loss on a batch, with named parts beside the total under "loss".
 

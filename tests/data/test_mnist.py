@@ -138,7 +138,7 @@ def test_a_batch_holds_pictures_that_are_their_own_targets():
     batch = draw(Digits(GREY, LABELS))
     assert batch.frames.shape == (6, 1, 1, 16, 16) and batch.frames is batch.targets
     assert batch.times.tolist() == batch.target_times.tolist() == [[0.0]] * 6
-    for picture, digit in zip(batch.frames[:, 0, 0], batch.labels["digit"].tolist(), strict=True):
+    for picture, digit in zip(batch.frames[:, 0, 0], batch.labels["class"].tolist(), strict=True):
         matches = [k for k in range(4) if torch.equal(picture, torch.from_numpy(GREY[k] / np.float32(255)))]
         assert matches and LABELS[matches[0]] == digit
 

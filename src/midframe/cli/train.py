@@ -36,7 +36,8 @@ EVAL_EXAMPLES = """Examples:
   midframe eval raft-s --weights runs/raft-s-cpu/best.safetensors
   midframe eval extrapolate --clips val/ --long-side 320 --windows 2
   midframe eval vae --weights runs/vae-cpu/best.safetensors
-  midframe eval vae --weights runs/vae-cpu/best.safetensors --samples 50 --pictures 1000"""
+  midframe eval vae --weights runs/vae-cpu/best.safetensors --samples 50 --pictures 1000
+  midframe eval bayesian-hypernet-s --weights runs/bayesian-hypernet-s-cpu/best.safetensors"""
 
 
 DIGIT_CLIPS = 1000  # of Moving MNIST that a predictor is measured on
@@ -122,7 +123,7 @@ def train(
         raise UsageError(f"{found.system} makes no frames whose texture could be seen: leave [optim] texture away.")
 
     def say(text: str) -> None:
-        if not quiet and rank == 0:
+        if text and not quiet and rank == 0:
             typer.echo(text, err=True)
 
     clips, scenes, held_out = None, None, None
@@ -156,7 +157,14 @@ def train(
 
     def judge(one: "torch.nn.Module") -> "Validation":
         if held_out is not None:
-            return judge_made(held_out, one, row.unit)
+            judged = judge_made(held_out, one, row.unit)
+            if row.task == "classify":
+                from midframe.bench.classify import sound_alarm
+
+                some = others.sample(torch.Generator().manual_seed(0), found.data.batch).targets[:, 0]
+                classifier: Any = one
+                say(sound_alarm(classifier, judged.figures["cross entropy"], some, found.optim.rate))
+            return judged
         if scenes is not None:
             return judge_flow(scenes, one, place)
         assert clips is not None
@@ -202,12 +210,14 @@ def evaluate(
     samples: Annotated[
         int | None,
         typer.Option(
-            min=1, help="For a model of pictures, or of futures: samples a picture; more come nearer to the truth."
+            min=1,
+            help="For a model of pictures, or of futures, or a classifier: samples a picture; more come nearer to the "
+            "truth.",
         ),
     ] = None,
     pictures: Annotated[
         int | None,
-        typer.Option(min=1, help="For a model of pictures, or of futures: the first so many of the test set only."),
+        typer.Option(min=1, help="For the same: the first so many of the test set only."),
     ] = None,
     photos: Annotated[
         Path | None,
@@ -221,7 +231,8 @@ def evaluate(
     A model of flow is measured on synthetic motion, whose flow is known, beside classical methods. A model of pictures
     (vae, draw): the bound of its likelihood on MNIST's test set in black and white, nats a picture. A model that
     predicts: frame by frame, on clips, or on Moving MNIST if it predicts grey pictures; vpn by what a frame costs, in
-    nats; visual-dynamics by where Shapes go in the futures it draws (--pictures, --samples).
+    nats; visual-dynamics by where Shapes go in the futures it draws (--pictures, --samples). A classifier
+    (bayesian-hypernet): how often it is right on MNIST's test set, and how well it knows when.
     """
     if not re.fullmatch(r"\d+(,\d+)*", factors):
         raise UsageError(f"--factors {factors}: give whole numbers such as 2,4.")
@@ -233,6 +244,12 @@ def evaluate(
             if path is not None:
                 raise UsageError(f"{model} is measured on MNIST's test set: leave out {option} {path}.")
         evaluate_pictures(model, weights, samples or 1, pictures, device, quiet)
+        return
+    if task == "classify":
+        for option, path in (("--clips", clips), ("--photos", photos)):
+            if path is not None:
+                raise UsageError(f"{model} is measured on MNIST's test set: leave out {option} {path}.")
+        evaluate_classifier(model, weights, samples or 10, pictures, device, quiet)
         return
     if task != "predict" and (samples is not None or pictures is not None):
         raise UsageError(f"{model} is no model of pictures: leave out --samples and --pictures.")
@@ -371,6 +388,32 @@ def evaluate_pictures(
     typer.echo(
         f"{found.count:,} pictures of MNIST's test set, black and white, each pixel drawn once by its grey value"
     )
+
+
+def evaluate_classifier(
+    model: str, weights: str | None, draws: int, count: int | None, device: str, quiet: bool
+) -> None:
+    """Print how often a classifier is right, its cross entropy and its calibration error, a line for each way to ask
+    it, and what was measured."""
+    from midframe.bench.classify import COUNT, open_test_set, score_classifier
+    from midframe.models.load import load_classifier
+
+    judged = load_classifier(model, device, weights=weights)
+    pictures, truth = open_test_set(judged.classes, COUNT if count is None else count)
+    with counting("measuring", quiet=quiet) as tell:
+        found = score_classifier(judged, pictures, truth, draws=draws, device=device, on_progress=tell)
+    rows = {
+        "mean weights": found.mean,
+        "one drawing": found.single,
+        f"{draws} drawings averaged": found.averaged,
+    }
+    for name, one in rows.items():
+        typer.echo(
+            f"{name:22} {one.accuracy:.2%} right, cross entropy {one.cross_entropy:.4f} nats, "
+            f"calibration error {one.calibration:.2%}"
+        )
+    what = "pictures" if judged.classes == 10 else "pairs of pictures"
+    typer.echo(f"{found.count:,} {what} of MNIST's test set, {judged.classes} classes")
 
 
 def read_duration(text: str) -> float:

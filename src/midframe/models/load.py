@@ -14,7 +14,7 @@ from torch import Tensor
 
 from midframe.errors import ModelError, UsageError
 from midframe.models.catalogue import System, check_effort, check_frames, resolve, systems
-from midframe.types import FlowEstimator, GenerativeModel, Synthesizer
+from midframe.types import Classifier, FlowEstimator, GenerativeModel, Synthesizer
 from midframe.weights import Weights, card, home, load_state, locate
 
 
@@ -64,6 +64,18 @@ def load_generative(
         there = ", ".join(other.name for other in systems() if other.task == "generate")
         raise UsageError(f"{row.name} makes no pictures of its own. These do: {there}.")
     model: GenerativeModel = _load(name, device, weights)
+    return model
+
+
+def load_classifier(
+    name: str, device: str | torch.device = "cpu", *, weights: str | PathLike[str] | None = None
+) -> Classifier:
+    """The classifier that `name` means. Arguments and errors as of `load`."""
+    row, _ = resolve(name)
+    if row.task != "classify":
+        there = ", ".join(other.name for other in systems() if other.task == "classify")
+        raise UsageError(f"{row.name} does not say what a picture shows. These do: {there}.")
+    model: Classifier = _load(name, device, weights)
     return model
 
 
