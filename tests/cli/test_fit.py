@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from midframe.cli.main import run_command
-from midframe.models.time_to_image import load_fit
+from midframe.models.fitted import load_fit
 from midframe.video.probe import probe, scan
 
 QUICK = ("--size", 32, "--steps", 12, "--width", 8)
@@ -140,7 +140,7 @@ def test_a_report_is_three_pictures_and_figures(midframe, short, fit):
         (("fit", "clip.mp4", "--bits", "7"), 2, "choose 8, 16 or 32"),
         (("fit", "clip.mp4", "--steps", "5"), 2, "at least 10"),
         (("fit", "clip.mp4", "--steps", "50", "--budget", "1m"), 2, "give one of them"),
-        (("fit", "clip.mp4", "--variant", "huge"), 2, "has no variant 'huge'"),
+        (("fit", "clip.mp4", "--model", "time-to-image/huge"), 2, "has no variant 'huge'"),
         (("fit", "clip.mp4", "--size", "8"), 2, "at least 16 pixels"),
         (("fit", "nowhere.mp4"), 3, "no such file"),
         (("fit", "two.mp4"), 3, "holds 2 frames"),

@@ -1,4 +1,4 @@
-"""How well a classifier of digits knows what it sees, and how well it knows how well; and the alarm if it does not learn.
+"""How well a classifier of digits knows what it sees, and how well it knows that; the alarm if it does not learn.
 
 The test set: MNIST's 10,000 test pictures for ten classes, for a hundred 10,000 pairs of them from a fixed seed. A
 classifier whose parameters are drawn answers in three ways: by their means, by one drawing of them, and by the

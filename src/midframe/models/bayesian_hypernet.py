@@ -18,12 +18,13 @@ The loss is the cross entropy of weights that are drawn once for each picture or
 are drawn once for each picture (local reparameterisation), plus `kl`/`examples` of the divergence of the weights from
 N(0, 2 / fan-in), in nats.
 
-What makes it fail, and what cures it. With the default first weights of the heads (`faulty=True`) ln σ² begins near 0:
-σ = 1, where weights of a layer should have a deviation of √(2 / fan-in), 0.08 to 0.28 here. The noise is all that comes
-out, the loss begins above 1000 and falls to ln C, chance, where nothing depends on the picture. Cured: the head of ln σ²
-begins with weights 0 and bias `spread` = −10 (σ = 0.0067); that of μ with deviation √(2 / (fan-in · K)), "hyperfan-in",
-by which μ has the deviation √(2 / fan-in). A third thing can hold it up: one step of Adam at rate η moves a generated
-weight by up to η·‖h‖₁, which where h is shared adds up. `examine` measures all three.
+What makes it fail, and what cures it. With the default first weights of the heads (`faulty=True`) ln σ² begins near
+0: σ = 1, where weights of a layer should have a deviation of √(2 / fan-in), about 0.1 to 0.28 here. The noise is all
+that comes out; the loss begins far above ln C, which is chance, and falls to it, where nothing depends on the picture.
+Cured: the head of ln σ² begins with weights 0 and bias `spread` = −10 (σ = 0.0067), that of μ with a deviation of
+√(2 / (fan-in · K)), "hyperfan-in", by which μ has the deviation √(2 / fan-in). A third thing can hold it up: one step
+of Adam at rate η moves a generated weight by up to η·‖h‖₁, which where h is shared adds up. `examine` measures all of
+them.
 
 Where we differ: hyperfan-in for networks that generate weights only; Krueger et al. have an invertible flow in place of
 a Gaussian, and no image as input; h is normalised where Chang et al. take its variance at the beginning. With weights
@@ -32,7 +33,7 @@ for each picture the divergence is the mean over the pictures of a batch, which 
 
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -132,7 +133,7 @@ class BayesianHyperNet(nn.Module):
             self.embedding = nn.Parameter(torch.randn(hidden))
         field = KERNEL**2
         shapes = [(widths[0], field), (widths[1], widths[0] * field), (classes, widths[1] * cells)]
-        self.heads = nn.ModuleList(Heads(shape, hidden, None if faulty else spread) for shape in shapes)
+        self.heads: Any = nn.ModuleList(Heads(shape, hidden, None if faulty else spread) for shape in shapes)
         self.biases = nn.ParameterList(torch.zeros(outputs) for outputs, _ in shapes)
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
 
@@ -223,7 +224,7 @@ class BayesianHyperNet(nn.Module):
             height, width = (-(-side // STRIDE) for side in x.shape[-2:])
             patches = F.unfold(x, KERNEL, padding=KERNEL // 2, stride=STRIDE)  # B I H·W
             x = multiply(patches, mean, log_variance, generator, sampled) + bias[:, None]
-            x = F.relu(x).unflatten(2, (height, width))
+            x = F.relu(x).view(len(x), -1, height, width)
         x = F.avg_pool2d(x, POOL, ceil_mode=True).flatten(1)[..., None]
         return multiply(x, *made[2], generator, sampled)[..., 0] + self.biases[2]
 
@@ -235,9 +236,9 @@ def multiply(
     generator: torch.Generator | None,
     sampled: bool,
 ) -> Float[Tensor, "b o n"]:
-    """W x, W drawn from Gaussians, one for each picture (w = b); or, where all have the same ones (w = 1), W x drawn from
-    N(μ x, σ² x²), alone for each picture and place, with less noise in the gradient. Of a single place (n = 1) it is
-    always W x that is drawn: there both are the same distribution, and numbers are fewer."""
+    """W x, W drawn from Gaussians, one for each picture (w = b); or, where all have the same ones (w = 1), W x drawn
+    from N(μ x, σ² x²), alone for each picture and place, with less noise in the gradient. Of a single place (n = 1) it
+    is always W x that is drawn: there both are the same distribution, and numbers are fewer."""
     if not sampled:
         return mean @ x
     if len(mean) == len(x) and x.shape[2] > 1:

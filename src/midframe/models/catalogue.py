@@ -1214,7 +1214,7 @@ SYSTEMS: tuple[System, ...] = (
             "shared": {"widths": (32, 64), "conditioning": "shared", "kl": 1.0, "warm_up": 5000},
             "tiny": {"widths": (2, 4), "hidden": 16},
         },
-        params=13_302_504,
+        params=13_501_124,
         weights="none",
         unit="nats a picture",
         page="bayesian_hypernet",
@@ -1245,6 +1245,22 @@ SYSTEMS: tuple[System, ...] = (
         weights="none",
         unit="nats a picture",
         page="bayesian_hypernet",
+    ),
+    System(
+        "vae-gp",
+        "midframe.models.vae_gp:VAEGP",
+        task="fit",
+        year=2017,
+        paper="Variational Autoencoded Regression, CVPR 2017, arXiv 1908.04015",
+        variants={  # frames and size are those of the clip
+            "base": {},
+            "after": {"training": "after"},  # the autoencoder first, then the process: the paper's baseline
+            "linear": {"training": "linear"},
+            "tiny": {"frames": 12, "size": (24, 32), "width": 8, "stages": 2, "latent_size": 4},
+        },
+        params=730_000,
+        weights="none",
+        page="vae_gp",
     ),
     System(
         "time-to-image",

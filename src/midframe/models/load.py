@@ -14,7 +14,7 @@ from torch import Tensor
 
 from midframe.errors import ModelError, UsageError
 from midframe.models.catalogue import System, check_effort, check_frames, resolve, systems
-from midframe.types import Classifier, FlowEstimator, GenerativeModel, Synthesizer
+from midframe.types import Classifier, ClipModel, FlowEstimator, GenerativeModel, Synthesizer
 from midframe.weights import Weights, card, home, load_state, locate
 
 
@@ -132,17 +132,34 @@ def build(name: str, device: str | torch.device = "cpu", *, effort: float | None
 
 
 def _build(row: System, variant: str, device: torch.device, effort: float | None) -> Synthesizer:
-    module, _, attribute = row.target.partition(":")
-    try:
-        made = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ModelError(f"{row.name}: {row.target} cannot be imported ({error}).") from error
+    made = _import(row)
     parts = {argument: _load(system, device, None) for argument, system in row.parts.items()}
     asked = {} if effort is None else {"effort": effort}
     model: Synthesizer = made(**{**row.variants[variant], **parts, **asked})
     if isinstance(model, torch.nn.Module):
         model.to(device).eval()  # in place
     return model
+
+
+def build_clip_model(name: str, settings: Mapping[str, Any]) -> ClipModel:
+    """A network for one clip, with random weights, by the keyword arguments of its class.
+
+    Raises UsageError for a name that is none or is of another kind, and for settings that cannot be meant.
+    """
+    row = resolve(name)[0]
+    if row.task != "fit":
+        there = ", ".join(other.name for other in systems() if other.task == "fit")
+        raise UsageError(f"{row.name} is not fitted to a clip. These are: {there}.")
+    model: ClipModel = _import(row)(**settings).eval()
+    return model
+
+
+def _import(row: System) -> Any:
+    module, _, attribute = row.target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ModelError(f"{row.name}: {row.target} cannot be imported ({error}).") from error
 
 
 def find_weights(name: str, weights: str | PathLike[str] | None = None) -> Path | None:

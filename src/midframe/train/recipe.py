@@ -12,9 +12,9 @@ from midframe.errors import InputError, UsageError
 class DataRecipe:
     """What a batch is made of.
 
-    made       "mnist", "two-digits", "moving-mnist", "shapes": samples of a data set that comes along or is made up, in
-               place of footage; nothing else here but batch, binarise and, of shapes, crop has a meaning then. "": footage, or
-               moving photographs
+    made       "mnist", "two-digits", "moving-mnist", "shapes": samples of a data set that comes along or is made up,
+               in place of footage; nothing else here but batch, binarise and, of shapes, crop has a meaning then. "":
+               footage, or moving photographs
     binarise   with "mnist": each pixel is black or white, drawn anew each time, with its grey value as probability
     crop       height and width of a sample, pixels
     batch      samples a step, over all processes
