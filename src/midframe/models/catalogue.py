@@ -1258,7 +1258,7 @@ SYSTEMS: tuple[System, ...] = (
             "linear": {"training": "linear"},
             "tiny": {"frames": 12, "size": (24, 32), "width": 8, "stages": 2, "latent_size": 4},
         },
-        params=730_000,
+        params=460_769,
         weights="none",
         page="vae_gp",
     ),
