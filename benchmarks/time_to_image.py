@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from midframe.analysis.walk import measure_smoothness
-from midframe.models.time_to_image import load_fit
+from midframe.models.fitted import load_fit
 from midframe.train.fit import FitOptions, fit_clip
 
 BAR = 1.0  # dB
@@ -48,8 +48,8 @@ def main() -> None:
         found = []
         for seed in range(1, given.seeds + 1):
             options = FitOptions(
-                variant=variant, size=given.size, steps=given.steps, penalty=penalty, strength=strength, hold_out=True,
-                seed=seed,
+                model=f"time-to-image/{variant}", size=given.size, steps=given.steps, penalty=penalty,
+                strength=strength, hold_out=True, seed=seed,
             )  # fmt: skip
             with tempfile.TemporaryDirectory(prefix="midframe-") as folder:
                 made = fit_clip(given.clip, Path(folder) / "fit.safetensors", options, Path(folder))

@@ -8,7 +8,7 @@ Protocols are for the consumer; a producer inherits from nothing. Capabilities a
 measured by `midframe.testing`, never asked for with hasattr.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Protocol
@@ -111,6 +111,27 @@ class Batch:
     labels: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+class ClipModel(Protocol):
+    """One clip as a function of time, which is counted in its frames: t = 0 is the first, t = frames − 1 the last.
+
+    Calling it makes frames in [0, 1] at any times. `latent` is what it makes of times, `decode` makes frames of that,
+    so that walks may go straight between two of them. `observe`, once training is over, hands it the frames that were
+    learnt from, part by part with their times: what it keeps of them is its own affair.
+    """
+
+    contract: Contract
+    frames: int
+    size: tuple[int, int]
+
+    def __call__(self, t: Float[Tensor, " b"], /) -> Float[Tensor, "b c h w"]: ...
+
+    def latent(self, t: Float[Tensor, " b"]) -> Float[Tensor, "b d"]: ...
+
+    def decode(self, latent: Float[Tensor, "b d"]) -> Float[Tensor, "b c h w"]: ...
+
+    def observe(self, parts: Iterable[tuple[Float[Tensor, "n c h w"], Float[Tensor, " n"]]]) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Film:
     """How pictures come about, or one turns into the next: `frames` in time, each of all pictures.
@@ -147,6 +168,24 @@ class GenerativeModel(Protocol):
     def log_weights(
         self, pictures: Float[Tensor, "b c h w"], count: int, generator: torch.Generator | None = None
     ) -> Float[Tensor, "b k"]: ...
+
+
+class Classifier(Protocol):
+    """Says which of `classes` a grey picture in [0, 1] shows.
+
+    classify  logits; with `sampled` by parameters drawn once from what is known of them, else by their means
+    examine   ratios that tell why it may not learn, by name, at this rate of Adam
+
+    Chance enters only through `generator`; None is torch's own.
+    """
+
+    classes: int
+
+    def classify(
+        self, pictures: Float[Tensor, "b c h w"], generator: torch.Generator | None = None, *, sampled: bool = True
+    ) -> Float[Tensor, "b k"]: ...
+
+    def examine(self, pictures: Float[Tensor, "b c h w"], rate: float) -> Mapping[str, float]: ...
 
 
 class Trainable(Protocol):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from midframe.cli.main import run_command
-from midframe.models.time_to_image import load_fit
+from midframe.models.fitted import load_fit
 from midframe.video.probe import probe, scan
 
 QUICK = ("--size", 32, "--steps", 12, "--width", 8)
@@ -47,6 +47,22 @@ def test_a_clip_becomes_a_small_file(midframe, short):
     assert model.angles.shape == (7,)  # of four frames learnt from, not of eight
     assert not (short.parent / f".{made.name}.midframe").exists()
     assert "--overwrite" in midframe("fit", short, *QUICK)[2]
+
+
+@pytest.mark.parametrize("variant", ["vae-gp", "vae-gp/linear"])
+def test_an_autoencoder_with_a_process_is_fitted_and_walked(midframe, short, variant):
+    made = short.with_suffix(".safetensors")
+    code, out, err = midframe("fit", short, *QUICK, "--model", variant, "--hold-out")
+    assert code == 0 and err == "" and "on those held out; the mean of both neighbours" in out
+    model, fit = load_fit(made)
+    assert fit.system == "vae-gp" and model.size == (24, 32) and model.points.tolist() == [0, 2, 4, 6]
+    one = short.with_name("one.png")
+    assert midframe("walk", made, "-o", one, "--from", "0.1", "-q") == (0, "", "")
+    with torch.no_grad():
+        wanted = (model(torch.tensor([2.5]))[0].permute(1, 2, 0).numpy() * 255).round()
+    assert np.array_equal(cv2.imread(str(one))[..., ::-1], wanted)
+    code, out, err = midframe("walk", made, "--report", short.with_name("report"), "--steps", 2)
+    assert (code, err) == (0, "") and "roughness" in out
 
 
 def test_a_stopped_fit_goes_on_with_the_same_result(midframe, short, fit, monkeypatch):
@@ -137,10 +153,14 @@ def test_a_report_is_three_pictures_and_figures(midframe, short, fit):
     ("arguments", "code", "said"),
     [
         (("fit", "clip.mp4", "--penalty", "much"), 2, "choose curvature"),
+        (("fit", "clip.mp4", "--model", "vae-gp", "--penalty", "none"), 2, "vae-gp knows no --penalty"),
+        (("fit", "clip.mp4", "--kernel", "rbf", "--process", "exact"), 2, "knows no --kernel, --process"),
+        (("fit", "clip.mp4", "--model", "vae-gp", "--kernel", "much"), 2, "--kernel much: choose rbf"),
+        (("fit", "clip.mp4", "--model", "dis"), 2, "dis is not fitted to a clip"),
         (("fit", "clip.mp4", "--bits", "7"), 2, "choose 8, 16 or 32"),
         (("fit", "clip.mp4", "--steps", "5"), 2, "at least 10"),
         (("fit", "clip.mp4", "--steps", "50", "--budget", "1m"), 2, "give one of them"),
-        (("fit", "clip.mp4", "--variant", "huge"), 2, "has no variant 'huge'"),
+        (("fit", "clip.mp4", "--model", "time-to-image/huge"), 2, "has no variant 'huge'"),
         (("fit", "clip.mp4", "--size", "8"), 2, "at least 16 pixels"),
         (("fit", "nowhere.mp4"), 3, "no such file"),
         (("fit", "two.mp4"), 3, "holds 2 frames"),

@@ -10,7 +10,7 @@ import torch
 from toy_wheel import use_as_index, write_wheel
 
 from midframe.data import mnist
-from midframe.data.mnist import COUNTS, Digits, draw_binary, get_mnist, path_of_mnist, read_mnist
+from midframe.data.mnist import COUNTS, Digits, TwoDigits, draw_binary, get_mnist, path_of_mnist, read_mnist
 from midframe.errors import InputError, ModelError, OutputError
 
 FEW = {"train": 5, "valid": 3, "test": 2}
@@ -138,7 +138,7 @@ def test_a_batch_holds_pictures_that_are_their_own_targets():
     batch = draw(Digits(GREY, LABELS))
     assert batch.frames.shape == (6, 1, 1, 16, 16) and batch.frames is batch.targets
     assert batch.times.tolist() == batch.target_times.tolist() == [[0.0]] * 6
-    for picture, digit in zip(batch.frames[:, 0, 0], batch.labels["digit"].tolist(), strict=True):
+    for picture, digit in zip(batch.frames[:, 0, 0], batch.labels["class"].tolist(), strict=True):
         matches = [k for k in range(4) if torch.equal(picture, torch.from_numpy(GREY[k] / np.float32(255)))]
         assert matches and LABELS[matches[0]] == digit
 
@@ -161,3 +161,15 @@ def test_binarised_pixels_are_drawn_anew_with_their_grey_as_probability():
 def test_black_stays_black_and_white_stays_white():
     flat = np.array([0, 255], np.uint8).repeat(5000).reshape(2, 1, 5000)
     assert np.array_equal(draw_binary(flat, np.random.default_rng(0)), flat / 255)
+
+
+def test_two_digits_lie_side_by_side_and_make_a_number():
+    batch = draw(TwoDigits(GREY, LABELS), 40)
+    assert batch.frames.shape == (40, 1, 1, 16, 32) and batch.frames is batch.targets
+    shown = {tuple(GREY[k].ravel().tolist()): int(LABELS[k]) for k in range(4)}
+    for picture, number in zip(batch.frames[:, 0, 0], batch.labels["class"].tolist(), strict=True):
+        levels = (picture * 255).round().int()
+        left, right = (shown[tuple(half.flatten().tolist())] for half in (levels[:, :16], levels[:, 16:]))
+        assert number == 10 * left + right
+    again = draw(TwoDigits(GREY, LABELS), 40)
+    assert bool((again.frames == batch.frames).all()) and len(set(batch.labels["class"].tolist())) > 5

@@ -26,7 +26,9 @@ def test_system_keeps_its_contract(row: System):
     check_synthesizer(build(f"{row.name}/tiny"), size=SMALL.get(row.name), still=still)
 
 
-@pytest.mark.parametrize("row", [row for row in SYSTEMS if row.task != "generate"], ids=lambda row: row.name)
+@pytest.mark.parametrize(
+    "row", [row for row in SYSTEMS if row.task not in ("generate", "classify")], ids=lambda row: row.name
+)
 def test_catalogue_and_contract_agree_about_times(row: System):
     assert (build(f"{row.name}/tiny").contract.times is None) == (row.times == "any")
 
@@ -50,6 +52,19 @@ def test_a_generative_system_keeps_its_protocol(row: System):
         assert weights.shape == (3, 5) and bool(weights.isfinite().all())
     with pytest.raises(ContractError, match="was made for grey pictures of"):
         model.bound(torch.rand(1, 3, height, width))
+
+
+@pytest.mark.parametrize("row", [row for row in SYSTEMS if row.task == "classify"], ids=lambda row: row.name)
+def test_a_classifier_keeps_its_protocol(row: System):
+    torch.manual_seed(0)
+    model: Any = build(f"{row.name}/tiny")
+    pictures = torch.rand(3, 1, *model.size)
+    with torch.no_grad():
+        said = [model.classify(pictures, torch.Generator().manual_seed(0)) for _ in range(2)]
+        assert said[0].shape == (3, model.classes) and torch.equal(*said)
+        mean = model.classify(pictures, sampled=False)
+        assert torch.equal(mean, model.classify(pictures, sampled=False))
+    assert all(ratio >= 0 for ratio in model.examine(pictures, 1e-3).values())
 
 
 class Middle:

@@ -10,8 +10,9 @@ from networks import count
 
 from midframe.errors import ContractError, ModelError, UsageError
 from midframe.models.catalogue import find
+from midframe.models.fitted import Fit, load_fit, quantise, restore, save_fit
 from midframe.models.load import load
-from midframe.models.time_to_image import Fit, TimeToImage, load_fit, nyquist, quantise, restore, save_fit
+from midframe.models.time_to_image import TimeToImage, nyquist
 from midframe.types import Batch
 
 ROW = find("time-to-image")

@@ -47,7 +47,7 @@ def test_a_recipe_is_read(tmp_path):
         ('system = "x"\n[data]\nwhole = true\nscales = [0.5]', "whole leaves no scales to draw from"),
         ('system = "x"\n[data]\nflow = true', "flow needs synthetic samples"),
         ('system = "x"\n[data]\nsynthetic = 1.5', "synthetic lies between 0 and 1"),
-        ('system = "x"\n[data]\nmade = "minst"', 'made is "mnist" or "moving-mnist" or "shapes" or ""'),
+        ('system = "x"\n[data]\nmade = "minst"', 'made is "mnist" or "two-digits" or "moving-mnist" or "shapes" or ""'),
         ('system = "x"\n[data]\nmade = true', "made = True: give text in quotes"),
         ('system = "x"\n[data]\nmade = "mnist"\ncrop = 28\nflow = true', 'made = "mnist" takes no crop, flow'),
         ('system = "x"\n[data]\nshrink = [4.0, 2.0]', "shrink are two numbers from 1 on"),

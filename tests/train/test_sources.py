@@ -149,6 +149,8 @@ def test_made_data_comes_in_parts(digits):
         assert batch.frames.shape == (8, 1, 1, 28, 28) and set(batch.frames.unique().tolist()) == {
             np.float32(0.2) * number
         }
+        pair = draw(open_made(recipe(made="two-digits"), part))
+        assert pair.frames.shape == (8, 1, 1, 28, 56) and int(pair.labels["class"].max()) <= 22
         drawn = draw(open_made(recipe(made="mnist", binarise=True), part)).frames
         assert set(drawn.unique().tolist()) == ({0.0, 1.0} if number else {0.0})
 

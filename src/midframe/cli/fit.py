@@ -18,6 +18,7 @@ EXAMPLES = """Examples:
   midframe fit clip.mp4 -o clip.safetensors --budget 10m
   midframe fit clip.mp4 --size 320 --steps 5000 --penalty slope --strength 0.1
   midframe fit clip.mp4 --hold-out     how good is it between frames?
+  midframe fit clip.mp4 --model vae-gp --kernel rbf
   midframe walk clip.safetensors -o walk.mp4
 
 Stopped (Ctrl-C, a power cut)? Run the same command again: it goes on."""
@@ -32,14 +33,16 @@ def fit(
         int, typer.Option("--size", metavar="PIXELS", help="Longer side of the fit; 0 = the clip's own size.")
     ] = 160,
     steps: Annotated[
-        int | None, typer.Option("--steps", metavar="N", help="Of six frames each. [default: 1500]")
+        int | None, typer.Option("--steps", metavar="N", help="Of six frames each, of vae-gp 24. [default: 1500]")
     ] = None,
     budget: Annotated[
         str | None, typer.Option("--budget", metavar="TIME", help="As many steps as fit into it: 10m, 90s, 1h30m.")
     ] = None,
     penalty: Annotated[
         str | None,
-        typer.Option("--penalty", metavar="NAME", help="curvature (default), slope, variation or none: see the docs."),
+        typer.Option(
+            "--penalty", metavar="NAME", help="Of time-to-image: curvature (default), slope, variation, none."
+        ),
     ] = None,
     strength: Annotated[
         float | None, typer.Option("--strength", metavar="X", help="Of the penalty. [default: 1]")
@@ -48,9 +51,16 @@ def fit(
         int | None,
         typer.Option("--width", metavar="N", help="Channels: more takes longer and shows more. [default: 48]"),
     ] = None,
-    variant: Annotated[
-        str, typer.Option("--variant", metavar="NAME", help="Of time-to-image: base, plain, nerv-s, nerv-m, nerv-l.")
-    ] = "base",
+    model: Annotated[
+        str, typer.Option("--model", metavar="NAME", help="time-to-image or vae-gp, or one of their variants.")
+    ] = "time-to-image",
+    kernel: Annotated[
+        str | None, typer.Option("--kernel", metavar="NAME", help="Of vae-gp: matern52 (default), matern32 or rbf.")
+    ] = None,
+    process: Annotated[
+        str | None,
+        typer.Option("--process", metavar="NAME", help="Of vae-gp: exact (default), inducing or state-space."),
+    ] = None,
     hold_out: Annotated[
         bool, typer.Option("--hold-out", help="Learn from every second frame; say how well the others are met.")
     ] = False,
@@ -63,8 +73,6 @@ def fit(
     """Fit a network from time to picture to one clip, smooth in time; `midframe walk` shows it at any time."""
     from midframe.errors import UsageError
 
-    if penalty not in (None, "none", "slope", "curvature", "variation"):
-        raise UsageError(f"--penalty {penalty}: choose curvature, slope, variation or none.")
     if bits not in (8, 16, 32):
         raise UsageError(f"--bits {bits}: choose 8, 16 or 32.")
     seconds = None if budget is None else read_duration(budget)
@@ -82,8 +90,8 @@ def fit(
     from midframe.video.probe import probe
 
     options = FitOptions(
-        variant=variant, size=size or None, steps=steps, budget=seconds, penalty=penalty,  # type: ignore[arg-type]
-        strength=strength, width=width, hold_out=hold_out, bits=bits,  # type: ignore[arg-type]
+        model=model, size=size or None, steps=steps, budget=seconds, penalty=penalty, strength=strength, width=width,
+        kernel=kernel, process=process, hold_out=hold_out, bits=bits,  # type: ignore[arg-type]
     )  # fmt: skip
     check_options(options)
     place = read_device(device)
@@ -98,7 +106,8 @@ def fit(
     source = None if info.is_images else Path(info.path).stat()
     told = {
         "clip": Path(clip).name, "size": size, "steps": steps, "budget": seconds, "penalty": penalty,
-        "strength": strength, "width": width, "variant": variant, "hold_out": hold_out,
+        "strength": strength, "width": width, "kernel": kernel, "process": process, "model": model,
+        "hold_out": hold_out,
         "source size": source and source.st_size, "source time": source and source.st_mtime_ns,
     }  # fmt: skip
     with Journal(goal) as journal:

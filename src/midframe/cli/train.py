@@ -41,7 +41,8 @@ EVAL_EXAMPLES = """Examples:
   midframe eval corrflow-s --weights runs/corrflow-s-cpu/best.safetensors
   midframe eval corrflow-s --masks DAVIS/ --weights runs/corrflow-s-cpu/best.safetensors
   midframe eval vae --weights runs/vae-cpu/best.safetensors
-  midframe eval vae --weights runs/vae-cpu/best.safetensors --samples 50 --pictures 1000"""
+  midframe eval vae --weights runs/vae-cpu/best.safetensors --samples 50 --pictures 1000
+  midframe eval bayesian-hypernet-s --weights runs/bayesian-hypernet-s-cpu/best.safetensors"""
 
 
 DIGIT_CLIPS = 1000  # of Moving MNIST that a predictor is measured on
@@ -127,7 +128,7 @@ def train(
         raise UsageError(f"{found.system} makes no frames whose texture could be seen: leave [optim] texture away.")
 
     def say(text: str) -> None:
-        if not quiet and rank == 0:
+        if text and not quiet and rank == 0:
             typer.echo(text, err=True)
 
     clips, scenes, held_out, films, larger = None, None, None, None, None
@@ -173,7 +174,14 @@ def train(
 
     def judge(one: "torch.nn.Module") -> "Validation":
         if held_out is not None:
-            return judge_made(held_out, one, row.unit)
+            judged = judge_made(held_out, one, row.unit)
+            if row.task == "classify":
+                from midframe.bench.classify import sound_alarm
+
+                some = others.sample(torch.Generator().manual_seed(0), found.data.batch).targets[:, 0]
+                classifier: Any = one
+                say(sound_alarm(classifier, judged.figures["cross entropy"], some, found.optim.rate))
+            return judged
         if scenes is not None:
             return judge_flow(scenes, one, place)
         if films is not None:
@@ -234,12 +242,14 @@ def evaluate(
     samples: Annotated[
         int | None,
         typer.Option(
-            min=1, help="For a model of pictures, or of futures: samples a picture; more come nearer to the truth."
+            min=1,
+            help="For a model of pictures, or of futures, or a classifier: samples a picture; more come nearer to the "
+            "truth.",
         ),
     ] = None,
     pictures: Annotated[
         int | None,
-        typer.Option(min=1, help="For a model of pictures, or of futures: the first so many of the test set only."),
+        typer.Option(min=1, help="For the same: the first so many of the test set only."),
     ] = None,
     photos: Annotated[
         Path | None,
@@ -263,7 +273,8 @@ def evaluate(
     nats; visual-dynamics by where Shapes go in the futures it draws (--pictures, --samples). A model that enlarges: all
     frames, from fewer and smaller ones (--scale), PSNR and SSIM of Y, beside a cross-fade enlarged (bicubic). A model
     that propagates (corrflow, colorization): J and F of masks it carries from the first frame, on made films or on
-    annotated ones (--masks), beside the first mask kept and masks carried along flow.
+    annotated ones (--masks), beside the first mask kept and masks carried along flow. A classifier
+    (bayesian-hypernet): how often it is right on MNIST's test set, and how well it knows when.
     """
     if factors is not None and not re.fullmatch(r"\d+(,\d+)*", factors):
         raise UsageError(f"--factors {factors}: give whole numbers such as 2,4.")
@@ -278,8 +289,14 @@ def evaluate(
         return
     if task != "superresolve" and scale is not None:
         raise UsageError(f"{model} keeps the size: leave out --scale {scale:g}.")
+    if task == "classify":
+        for option, path in (("--clips", clips), ("--photos", photos)):
+            if path is not None:
+                raise UsageError(f"{model} is measured on MNIST's test set: leave out {option} {path}.")
+        evaluate_classifier(model, weights, samples or 10, pictures, device, quiet)
+        return
     if task != "predict" and (samples is not None or pictures is not None):
-        raise UsageError(f"{model} is no model of pictures: leave out --samples and --pictures.")
+        raise UsageError(f"{model} draws nothing that could be measured so: leave out --samples and --pictures.")
     if task == "propagate":
         if clips is not None:
             raise UsageError(f"{model} is measured on films with masks: --masks DIR or --made, not --clips {clips}.")
@@ -514,6 +531,32 @@ def evaluate_pictures(
     typer.echo(
         f"{found.count:,} pictures of MNIST's test set, black and white, each pixel drawn once by its grey value"
     )
+
+
+def evaluate_classifier(
+    model: str, weights: str | None, draws: int, count: int | None, device: str, quiet: bool
+) -> None:
+    """Print how often a classifier is right, its cross entropy and its calibration error, a line for each way to ask
+    it, and what was measured."""
+    from midframe.bench.classify import COUNT, open_test_set, score_classifier
+    from midframe.models.load import load_classifier
+
+    judged = load_classifier(model, device, weights=weights)
+    pictures, truth = open_test_set(judged.classes, COUNT if count is None else count)
+    with counting("measuring", quiet=quiet) as tell:
+        found = score_classifier(judged, pictures, truth, draws=draws, device=device, on_progress=tell)
+    rows = {
+        "mean weights": found.mean,
+        "one drawing": found.single,
+        f"{draws} drawings averaged": found.averaged,
+    }
+    for name, one in rows.items():
+        typer.echo(
+            f"{name:22} {one.accuracy:.2%} right, cross entropy {one.cross_entropy:.4f} nats, "
+            f"calibration error {one.calibration:.2%}"
+        )
+    what = "pictures" if judged.classes == 10 else "pairs of pictures"
+    typer.echo(f"{found.count:,} {what} of MNIST's test set, {judged.classes} classes")
 
 
 def read_duration(text: str) -> float:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from midframe.models.time_to_image import Fit, TimeToImage
+    from midframe.models.fitted import Fit
+    from midframe.types import ClipModel
 
 EXAMPLES = """Examples:
   midframe walk clip.safetensors -o slow.mp4               8 pictures a frame
@@ -72,7 +73,7 @@ def walk(
     last = None if end is None else parse_time(end, "--to")
     if output is not None and output.exists() and not overwrite:
         raise OutputError(f"{output} exists; --overwrite replaces it.")
-    from midframe.models.time_to_image import load_fit
+    from midframe.models.fitted import load_fit
 
     model, fit = load_fit(fitted)
     low = fit.start if first is None else first
@@ -107,7 +108,7 @@ def place_times(fit: "Fit", low: Fraction, high: Fraction, steps: int, fps: Frac
     return [float((low + toward * n * step - fit.start) * fit.rate) for n in range(count)]
 
 
-def straight_line(model: "TimeToImage", begin: float, end: float) -> Any:
+def straight_line(model: "ClipModel", begin: float, end: float) -> Any:
     """Frames on the straight line between the latents of two times, t running as it does along time."""
     import torch
 
@@ -120,7 +121,7 @@ def straight_line(model: "TimeToImage", begin: float, end: float) -> Any:
 
 
 def write_walk(
-    model: "TimeToImage", render: Any, times: list[float], goal: Path, rate: Fraction, alone: bool, overwrite: bool,
+    model: "ClipModel", render: Any, times: list[float], goal: Path, rate: Fraction, alone: bool, overwrite: bool,
     quiet: bool,
 ) -> None:  # fmt: skip
     import torch
@@ -144,7 +145,7 @@ def write_walk(
 
 
 def write_report(
-    model: "TimeToImage", fit: "Fit", render: Any, times: list[float], folder: Path, clip: str | None, quiet: bool
+    model: "ClipModel", fit: "Fit", render: Any, times: list[float], folder: Path, clip: str | None, quiet: bool
 ) -> None:
     """slice.png, speed.png and path.png, and the figures on stdout."""
     import math

@@ -103,7 +103,7 @@ def read_mnist(part: Part) -> tuple[UInt8[np.ndarray, "n 28 28"], Int64[np.ndarr
 class Digits:
     """Source of single grey pictures: a system of pictures reads and makes the same one, at time 0.
 
-    Batch: frames = targets, B 1 1 H W in [0, 1]; label "digit", B int64. Pictures are drawn with replacement.
+    Batch: frames = targets, B 1 1 H W in [0, 1]; label "class", B int64: which digit. Drawn with replacement.
 
     binarise  each grey value is the probability of white: every pixel becomes 0 or 1, drawn anew each time a picture
               is (Burda et al. 2016; Salakhutdinov and Murray 2008 drew once for all)
@@ -128,7 +128,33 @@ class Digits:
         made = draw_binary(pictures, chance) if self._binarise else pictures / np.float32(255)
         frames = put(made[:, None, None], self._device)
         times = torch.zeros(count, 1, device=self._device)
-        return Batch(frames, times, frames, times, {"digit": put(self._digits[chosen], self._device)})
+        return Batch(frames, times, frames, times, {"class": put(self._digits[chosen], self._device)})
+
+
+class TwoDigits:
+    """Source of grey pictures of two digits side by side, H 2·W, for systems that say what they see: 100 classes.
+
+    Batch as of `Digits`; label "class": the number that the two make, 0…99. Both are drawn with replacement.
+    """
+
+    def __init__(
+        self,
+        pictures: UInt8[np.ndarray, "n h w"],
+        digits: Int64[np.ndarray, " n"],
+        *,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self._pictures, self._digits, self._device = pictures, digits, torch.device(device)
+
+    def sample(self, generator: torch.Generator, count: int) -> Batch:
+        """`count` pictures. Raises nothing."""
+        (pick,) = draw_generators(generator, 1)
+        left, right = pick.integers(len(self._pictures), size=(count, 2)).T
+        made = np.concatenate([self._pictures[left], self._pictures[right]], 2) / np.float32(255)
+        frames = put(made[:, None, None], self._device)
+        times = torch.zeros(count, 1, device=self._device)
+        shown = 10 * self._digits[left] + self._digits[right]
+        return Batch(frames, times, frames, times, {"class": put(shown, self._device)})
 
 
 def draw_binary(pictures: UInt8[np.ndarray, "*n h w"], chance: np.random.Generator) -> Float[np.ndarray, "*n h w"]:

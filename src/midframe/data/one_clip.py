@@ -31,17 +31,33 @@ def write_frames(
 
 
 class OneClip:
-    """Draws frames of one clip: a Source whose batches read nothing and have one target a sample.
+    """Draws frames of one clip: a Source whose batches read nothing and have one target a sample, or a window of them.
 
     pictures  N H W 3 uint8, perhaps of a file that is read as needed; times: theirs, in frames
     learnt    numbers of the frames to draw from
+    window    how many of these follow each other in a sample, fewer if there are not so many; None: single frames
     """
 
-    def __init__(self, pictures: NDArray[np.uint8], times: Sequence[float], learnt: Sequence[int]) -> None:
+    def __init__(
+        self,
+        pictures: NDArray[np.uint8],
+        times: Sequence[float],
+        learnt: Sequence[int],
+        *,
+        window: int | None = None,
+    ) -> None:
         self._pictures, self._times, self._learnt = pictures, times, list(learnt)
+        self._window = None if window is None else min(window, len(learnt))
 
     def sample(self, generator: torch.Generator, count: int) -> Batch:
-        """`count` frames, none twice before all were drawn once; label "chance": uniform in [0, 1)."""
+        """`count` frames, none twice before all were drawn once, with a label "chance": uniform in [0, 1); or `count`
+        windows, each beginning anywhere."""
+        if self._window is not None:
+            begins = torch.randint(len(self._learnt) - self._window + 1, (count,), generator=generator).tolist()
+            windows = [self._learnt[begin : begin + self._window] for begin in begins]
+            targets = torch.stack([torch.stack([self.frame(number) for number in one]) for one in windows])
+            times = torch.tensor([[self._times[number] for number in one] for one in windows])
+            return Batch(targets[:, :0], times[:, :0], targets, times)
         rounds = -(-count // len(self._learnt))
         order = torch.cat([torch.randperm(len(self._learnt), generator=generator) for _ in range(rounds)])[:count]
         chosen = [self._learnt[place] for place in order.tolist()]

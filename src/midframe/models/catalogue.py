@@ -19,7 +19,7 @@ from midframe.weights import card
 ENTRY_POINTS = "midframe.systems"
 LEAST_EFFORT = 0.1
 
-Task = Literal["interpolate", "predict", "superresolve", "propagate", "flow", "generate", "fit"]
+Task = Literal["interpolate", "predict", "superresolve", "propagate", "flow", "generate", "classify", "fit"]
 # What systems do that are no Synthesizer, by their task.
 DOES: Mapping[Task, str] = MappingProxyType(
     {
@@ -29,6 +29,7 @@ DOES: Mapping[Task, str] = MappingProxyType(
         "flow": "estimates flow and makes no frames",
         "propagate": "carries labels along a film (`midframe track`) and makes no frames",
         "generate": "makes pictures of its own (`midframe sample`), no frames of a film",
+        "classify": "says what a picture shows (`midframe eval`) and makes none",
         "fit": "is fitted to one clip (`midframe fit`, `midframe walk`) and makes no frames of another",
     }
 )
@@ -1306,6 +1307,66 @@ SYSTEMS: tuple[System, ...] = (
         weights="none",
         page="draw",
         unit="nats a picture",
+    ),
+    System(
+        "bayesian-hypernet",
+        "midframe.models.bayesian_hypernet:BayesianHyperNet",
+        task="classify",
+        year=2017,
+        paper="Bayesian Hypernetworks, arXiv 1710.04759; first weights: ICLR 2020 (Chang et al.)",
+        variants={
+            "base": {"widths": (32, 64)},
+            "naive": {"widths": (32, 64), "faulty": True},  # how not to do it
+            "shared": {"widths": (32, 64), "conditioning": "shared", "kl": 1.0, "warm_up": 5000},
+            "tiny": {"widths": (2, 4), "hidden": 16},
+        },
+        params=13_501_124,
+        weights="none",
+        unit="nats a picture",
+        page="bayesian_hypernet",
+    ),
+    System(
+        "bayesian-hypernet-s",
+        "midframe.models.bayesian_hypernet:BayesianHyperNet",
+        task="classify",
+        year=2017,
+        paper="Bayesian Hypernetworks (ours, small), arXiv 1710.04759; first weights: ICLR 2020 (Chang et al.)",
+        variants={
+            "base": {},
+            "naive": {"faulty": True},
+            "shared": {"widths": (16, 32), "conditioning": "shared"},
+            "anchored": {"conditioning": "anchored"},
+            "bayes": {"widths": (16, 32), "conditioning": "shared", "kl": 1.0, "warm_up": 2400},  # a fifth of the steps
+            "digits": {"size": (28, 28), "classes": 10, "widths": (16, 32), "conditioning": "shared"},
+            "digits-naive": {
+                "size": (28, 28),
+                "classes": 10,
+                "widths": (16, 32),
+                "conditioning": "shared",
+                "faulty": True,
+            },
+            "tiny": {"widths": (2, 4), "hidden": 16},
+        },
+        params=2_117_804,
+        weights="none",
+        unit="nats a picture",
+        page="bayesian_hypernet",
+    ),
+    System(
+        "vae-gp",
+        "midframe.models.vae_gp:VAEGP",
+        task="fit",
+        year=2017,
+        paper="Variational Autoencoded Regression, CVPR 2017, arXiv 1908.04015",
+        variants={  # frames and size are those of the clip
+            "base": {},
+            "after": {"training": "after"},  # the autoencoder first, then the process: the paper's baseline
+            "linear": {"training": "linear"},
+            "tiny": {"frames": 12, "size": (24, 32), "width": 8, "stages": 2, "latent_size": 4},
+        },
+        params=460_769,
+        weights="none",
+        page="vae_gp",
     ),
     System(
         "time-to-image",

@@ -15,7 +15,7 @@ from torch import Tensor
 from midframe.errors import ModelError, UsageError
 from midframe.models.adapt import Bisected, Enlarged
 from midframe.models.catalogue import System, check_effort, check_model, parts_of, resolve, systems
-from midframe.types import FlowEstimator, GenerativeModel, Propagator, Synthesizer
+from midframe.types import Classifier, ClipModel, FlowEstimator, GenerativeModel, Propagator, Synthesizer
 from midframe.weights import Weights, card, home, load_state, locate
 
 Model = TypeVar("Model")
@@ -113,6 +113,18 @@ def load_generative(
     return model
 
 
+def load_classifier(
+    name: str, device: str | torch.device = "cpu", *, weights: str | PathLike[str] | None = None
+) -> Classifier:
+    """The classifier that `name` means. Arguments and errors as of `load`."""
+    row, _ = resolve(name)
+    if row.task != "classify":
+        there = ", ".join(other.name for other in systems() if other.task == "classify")
+        raise UsageError(f"{row.name} does not say what a picture shows. These do: {there}.")
+    model: Classifier = _load(name, device, weights)
+    return model
+
+
 def _load(
     name: str, device: str | torch.device, weights: str | PathLike[str] | None, effort: float | None = None
 ) -> Any:
@@ -168,17 +180,34 @@ def build(name: str, device: str | torch.device = "cpu", *, effort: float | None
 
 
 def _build(row: System, variant: str, device: torch.device, effort: float | None) -> Synthesizer:
-    module, _, attribute = row.target.partition(":")
-    try:
-        made = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ModelError(f"{row.name}: {row.target} cannot be imported ({error}).") from error
+    made = _import(row)
     parts = {argument: _load(system, device, None) for argument, system in row.parts.items()}
     asked = {} if effort is None else {"effort": effort}
     model: Synthesizer = made(**{**row.variants[variant], **parts, **asked})
     if isinstance(model, torch.nn.Module):
         model.to(device).eval()  # in place
     return model
+
+
+def build_clip_model(name: str, settings: Mapping[str, Any]) -> ClipModel:
+    """A network for one clip, with random weights, by the keyword arguments of its class.
+
+    Raises UsageError for a name that is none or is of another kind, and for settings that cannot be meant.
+    """
+    row = resolve(name)[0]
+    if row.task != "fit":
+        there = ", ".join(other.name for other in systems() if other.task == "fit")
+        raise UsageError(f"{row.name} is not fitted to a clip. These are: {there}.")
+    model: ClipModel = _import(row)(**settings).eval()
+    return model
+
+
+def _import(row: System) -> Any:
+    module, _, attribute = row.target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ModelError(f"{row.name}: {row.target} cannot be imported ({error}).") from error
 
 
 def find_weights(name: str, weights: str | PathLike[str] | None = None) -> Path | None:

@@ -25,29 +25,21 @@ NeRV's grids fit its clips. The head of ours is 3×3, as ours learn from few fra
 authors' code (MIT), by which the numbers of parameters were checked.
 """
 
-import json
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from fractions import Fraction
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-import safetensors
-import safetensors.torch
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from midframe.errors import ContractError, ModelError, OutputError, UsageError
-from midframe.files import replacing
+from midframe.errors import ContractError, UsageError
 from midframe.losses.pixel import difference, l1
 from midframe.losses.ssim import ssim
 from midframe.types import Batch, Contract
 
 Penalty = Literal["none", "slope", "curvature", "variation"]
 HALF = 0.5  # of a frame: the step of the difference that stands for the derivative
-FORMAT = "midframe time-to-image 1"
 
 
 def nyquist(base: float, frames: int) -> int:
@@ -148,6 +140,9 @@ class TimeToImage(nn.Module):
     def forward(self, t: Float[Tensor, " b"]) -> Float[Tensor, "b 3 h w"]:
         return self.decode(self.latent(t))
 
+    def observe(self, parts: Iterable[tuple[Float[Tensor, "n 3 h w"], Float[Tensor, " n"]]]) -> None:
+        """Nothing: the weights are all there is of the clip."""
+
     def velocity(self, t: Float[Tensor, " b"]) -> Float[Tensor, "b 3 h w"]:
         """∂f/∂t, exact, by forward-mode differentiation: change of the values for each frame."""
         return torch.func.jvp(self, (t,), (torch.ones_like(t),))[1]
@@ -183,91 +178,3 @@ class TimeToImage(nn.Module):
         here, after = self(torch.cat((t, t + HALF))).chunk(2)
         change = (after - here) / HALF
         return change.abs().mean() if self.penalty == "variation" else change.square().mean()
-
-
-# ---- a fitted clip as a file -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """What a file says of the clip beside the weights.
-
-    settings  of TimeToImage
-    start     seconds at which the clip's first frame is shown; rate: frames a second, its mean if it varies
-    source    name of the clip's file
-    figures   what was measured: "seen" and so on, dB
-    """
-
-    settings: dict[str, Any]
-    start: Fraction
-    rate: Fraction
-    source: str
-    figures: dict[str, float]
-
-
-def quantise(
-    weight: Float[Tensor, "n ..."],
-) -> tuple[UInt8[Tensor, "n ..."], Float[Tensor, " n"], Float[Tensor, " n"]]:
-    """(codes, least value, step): eight bits, between the least and the greatest value of each output channel."""
-    flat = weight.detach().float().flatten(1)
-    low = flat.amin(1)
-    step = (flat.amax(1) - low) / 255
-    codes = ((flat - low[:, None]) / step.clamp(min=1e-12)[:, None]).round().clamp(0, 255)
-    return codes.view(weight.shape).to(torch.uint8), low, step
-
-
-def restore(
-    codes: UInt8[Tensor, "n ..."], low: Float[Tensor, " n"], step: Float[Tensor, " n"]
-) -> Float[Tensor, "n ..."]:
-    """The weights that `quantise` made codes of, to half a step."""
-    shape = (-1, *[1] * (codes.ndim - 1))
-    return codes.float() * step.view(shape) + low.view(shape)
-
-
-def save_fit(path: Path, model: TimeToImage, fit: Fit, *, bits: Literal[8, 16, 32] = 8) -> None:
-    """Write a safetensors file; with 8 bits the weights of layers are quantised, biases have 16. OutputError."""
-    tensors: dict[str, Tensor] = {}
-    for name, value in model.state_dict().items():
-        value = value.detach().cpu().contiguous()
-        if bits == 8 and value.ndim >= 2:
-            tensors[f"{name}.codes"], tensors[f"{name}.low"], tensors[f"{name}.step"] = quantise(value)
-        else:
-            tensors[name] = value.float() if bits == 32 else value.half()
-    about = {"format": FORMAT, **asdict(fit), "start": str(fit.start), "rate": str(fit.rate)}
-    try:
-        with replacing(path) as file:
-            # one key, for the order of several is chance, and equal fits are to be equal files
-            file.write(safetensors.torch.save(tensors, {"midframe": json.dumps(about)}))
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror}).") from error
-
-
-def load_fit(path: Path) -> tuple[TimeToImage, Fit]:
-    """The network of a fitted clip, ready to be asked. Raises ModelError if the file is none, or is damaged."""
-    try:
-        with safetensors.safe_open(path, "pt") as file:
-            told = (file.metadata() or {}).get("midframe", "{}")
-            names: list[str] = file.keys()
-            tensors = {name: file.get_tensor(name) for name in names}
-    except (safetensors.SafetensorError, OSError) as error:
-        raise ModelError(f"{path} cannot be read as safetensors: {error}") from error
-    if FORMAT not in told:
-        raise ModelError(f"{path} is no clip that `midframe fit` wrote.")
-    try:
-        about = json.loads(told)
-        about.pop("format")
-        about |= {name: Fraction(about[name]) for name in ("start", "rate")}
-        fit = Fit(**about)
-        settings: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in fit.settings.items()}
-        model = TimeToImage(**settings).eval()
-        state = {}
-        for name, value in tensors.items():
-            whole = name.removesuffix(".codes")
-            if whole != name:
-                state[whole] = restore(value, tensors[f"{whole}.low"], tensors[f"{whole}.step"])
-            elif not name.endswith((".low", ".step")):
-                state[name] = value.float()
-        model.load_state_dict(state)
-    except (KeyError, TypeError, ValueError, RuntimeError, UsageError) as error:
-        raise ModelError(f"{path}: what is in it does not fit together ({str(error).splitlines()[0]}).") from error
-    return model, fit

@@ -8,7 +8,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,9 +21,11 @@ from midframe.errors import InputError, OutputError, UsageError
 from midframe.files import replacing
 from midframe.metrics.psnr import psnr
 from midframe.models.catalogue import resolve
-from midframe.models.time_to_image import Fit, Penalty, TimeToImage, load_fit, save_fit
+from midframe.models.fitted import Fit, load_fit, save_fit
+from midframe.models.load import build_clip_model
 from midframe.train.loop import LAST, Step, train
 from midframe.train.recipe import DataRecipe, OptimRecipe, Recipe, RunRecipe
+from midframe.types import ClipModel
 from midframe.video.pixel import resolve as resolve_colour
 from midframe.video.pixel import to_rgb, working_format
 from midframe.video.probe import VideoInfo, probe, scan
@@ -31,24 +33,47 @@ from midframe.video.reader import Reader
 from midframe.video.timeline import Timeline
 
 STEPS = 1500
-BATCH = 6
-RATE = 2e-3
 TIMED = 6  # steps that are timed to know what a budget comes to
 MOST = 20_000  # frames: more take more than a network of this size can tell
+TOGETHER = 32  # frames that are handed over at once when training is done
+OWN = ("penalty", "strength", "width", "kernel", "process")  # options that some systems know
+PENALTIES = ("curvature", "slope", "variation", "none")
+KERNELS = ("rbf", "matern52", "matern32")
+PROCESSES = ("exact", "inducing", "state-space")
 DECAY = 0.99  # a step, of the moving average that is kept
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How a system is fitted: `takes`, which of a user's options are its own; `batch` samples a step, frames or
+    windows of so many that follow each other; the highest rate."""
+
+    takes: tuple[str, ...]
+    batch: int
+    window: int | None = None
+    rate: float = 2e-3
+
+
+WAYS = {
+    "time-to-image": Way(takes=("penalty", "strength", "width"), batch=6),
+    "vae-gp": Way(takes=("kernel", "process", "width"), batch=1, window=24),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitOptions:
     """What a user may decide. `size`: pixels of the longer side, None: the clip's own; `budget`: seconds, in place of
-    `steps`; `penalty` and `strength`: None takes the variant's; `hold_out`: learn from every second frame only, and
-    measure on the others; `bits` of the weights in the file."""
+    `steps`; `penalty`, `strength`, `width`, `kernel` and `process`: None takes the variant's, and a system that does
+    not know them refuses them; `hold_out`: learn from every second frame only, and measure on the others; `bits` of
+    the weights in the file."""
 
-    variant: str = "base"
+    model: str = "time-to-image"
     size: int | None = 160
     steps: int | None = None
     budget: float | None = None
-    penalty: Penalty | None = None
+    penalty: str | None = None
+    kernel: str | None = None
+    process: str | None = None
     strength: float | None = None
     width: int | None = None
     hold_out: bool = False
@@ -93,6 +118,8 @@ def fit_clip(
     """
     began = time.monotonic()
     check_options(options)
+    system = resolve(options.model)[0].name
+    way = WAYS[system]
     info = probe(clip)
     timeline = scan(info)
     count = len(timeline)
@@ -108,19 +135,26 @@ def fit_clip(
         write_frames(part, read_frames(info, timeline), count, size, lambda done: on_read(done, count))
         part.replace(stored)
     pictures = np.load(stored, mmap_mode="r")
-    source = OneClip(pictures, times, learnt)
+    source = OneClip(pictures, times, learnt, window=way.window)
 
     settings = settings_for(options, frames=max(3, math.ceil(times[-1] - 1e-6) + 1), size=size, learnt=len(learnt))
     torch.manual_seed(options.seed)
-    model = TimeToImage(**settings).to(device)
-    steps = _steps(options, model, source, folder, tell)
+    model: Any = build_clip_model(system, settings)
+    model.to(device)
+    steps = _steps(options, model, source, way.batch, folder, tell)
     recipe = Recipe(
         name=Path(clip).name,
-        system=f"time-to-image/{options.variant}",
+        system=options.model,
         seed=options.seed,
-        data=DataRecipe(batch=min(BATCH, len(learnt))),
+        data=DataRecipe(batch=min(way.batch, len(learnt))),
         optim=OptimRecipe(
-            steps=steps, rate=RATE, final_rate=RATE / 100, warm_up=min(50, steps // 10), decay=0.0, clip=1.0, ema=DECAY
+            steps=steps,
+            rate=way.rate,
+            final_rate=way.rate / 100,
+            warm_up=min(50, steps // 10),
+            decay=0.0,
+            clip=1.0,
+            ema=DECAY,
         ),
         run=RunRecipe(precision="fp32", channels_last=False, log_every=10, validate_every=steps, save_every=200),
     )
@@ -129,11 +163,13 @@ def fit_clip(
         tell=lambda event: tell(event) if isinstance(event, str) else on_step(event),
     )  # fmt: skip
     model.load_state_dict(load_file(folder / "training" / LAST))
-    fit = Fit(settings, timeline.start, rate, Path(clip).name, {})
+    model.eval()
+    model.observe(_parts(source, times, learnt, device))
+    fit = Fit(settings, timeline.start, rate, Path(clip).name, {}, system)
     save_fit(output, model, fit, bits=options.bits)
     shown, _ = load_fit(output)  # measured as it will be shown, not as it was before it was rounded
     figures = measure(shown, source, times, learnt)
-    save_fit(output, model, Fit(settings, fit.start, fit.rate, fit.source, figures), bits=options.bits)
+    save_fit(output, model, replace(fit, figures=figures), bits=options.bits)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     length = output.stat().st_size
     return Fitted(
@@ -144,8 +180,18 @@ def fit_clip(
 
 def check_options(options: FitOptions) -> None:
     """Raises UsageError for what no clip could make sensible."""
-    resolve(f"time-to-image/{options.variant}")
+    row, _ = resolve(options.model)
+    if row.name not in WAYS:
+        raise UsageError(f"{row.name} is not fitted to a clip. These are: {', '.join(WAYS)}.")
+    idle = [name for name in OWN if getattr(options, name) is not None and name not in WAYS[row.name].takes]
+    choices = {"penalty": PENALTIES, "kernel": KERNELS, "process": PROCESSES}
     wrong = {
+        f"{row.name} knows no --{', --'.join(idle)}": bool(idle),
+        **{
+            f"--{name} {getattr(options, name)}: choose {', '.join(known)}": getattr(options, name)
+            not in (None, *known)
+            for name, known in choices.items()
+        },
         "--steps and --budget both say how long: give one of them": options.steps is not None
         and options.budget is not None,
         f"--steps {options.steps}: at least 10": options.steps is not None and options.steps < 10,
@@ -159,9 +205,10 @@ def check_options(options: FitOptions) -> None:
 
 
 def settings_for(options: FitOptions, *, frames: int, size: tuple[int, int], learnt: int) -> dict[str, Any]:
-    """Keyword arguments of TimeToImage: the variant's, those that follow from the clip, then the user's."""
-    variant = dict(resolve(f"time-to-image/{options.variant}")[0].variants[options.variant])
-    asked = {"penalty": options.penalty, "strength": options.strength, "width": options.width}
+    """Keyword arguments of the system: the variant's, those that follow from the clip, then the user's."""
+    row, name = resolve(options.model)
+    variant = dict(row.variants[name])
+    asked = {name: getattr(options, name) for name in OWN}
     return {
         **variant,
         "frames": frames,
@@ -178,7 +225,7 @@ def fit_size(info: VideoInfo, longer: int | None) -> tuple[int, int]:
     return max(2, 2 * round(height * scale / 2)), max(2, 2 * round(width * scale / 2))
 
 
-def measure(model: TimeToImage, source: OneClip, times: list[float], learnt: list[int]) -> dict[str, float]:
+def measure(model: ClipModel, source: OneClip, times: list[float], learnt: list[int]) -> dict[str, float]:
     """Mean PSNR of 8-bit RGB, dB, of frames learnt from ("seen"), of the others between them ("unseen"), and of what
     the mean of the two neighbours reaches there ("blend")."""
     known = set(learnt)
@@ -210,7 +257,19 @@ def read_frames(info: VideoInfo, timeline: Timeline) -> Iterator[torch.Tensor]:
             yield to_rgb(frame.picture, colour)
 
 
-def _steps(options: FitOptions, model: TimeToImage, source: OneClip, folder: Path, tell: Callable[[str], None]) -> int:
+def _parts(
+    source: OneClip, times: list[float], learnt: list[int], device: torch.device | str
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The frames learnt from with their times, some at a time."""
+    for first in range(0, len(learnt), TOGETHER):
+        some = learnt[first : first + TOGETHER]
+        frames = torch.stack([source.frame(number) for number in some])
+        yield frames.to(device), torch.tensor([times[number] for number in some]).to(device)
+
+
+def _steps(
+    options: FitOptions, model: Any, source: OneClip, count: int, folder: Path, tell: Callable[[str], None]
+) -> int:
     """How many steps there are; a budget is counted in them once, at the beginning, so that the rate falls in time."""
     if options.budget is None:
         return options.steps or STEPS
@@ -222,7 +281,7 @@ def _steps(options: FitOptions, model: TimeToImage, source: OneClip, folder: Pat
     for number in range(TIMED + 1):
         if number == 1:  # the first one also sets things up
             began = time.monotonic()
-        batch = source.sample(generator, BATCH)
+        batch = source.sample(generator, count)
         moved = type(batch)(
             batch.frames.to(device), batch.times.to(device), batch.targets.to(device), batch.target_times.to(device),
             {name: value.to(device) for name, value in batch.labels.items()},

@@ -12,9 +12,9 @@ from midframe.errors import InputError, UsageError
 class DataRecipe:
     """What a batch is made of.
 
-    made       "mnist", "moving-mnist", "shapes": samples of a data set that comes along or is made up, in place of
-               footage; nothing else here but batch, binarise and, of shapes, crop has a meaning then. "": footage, or
-               moving photographs
+    made       "mnist", "two-digits", "moving-mnist", "shapes": samples of a data set that comes along or is made up,
+               in place of footage; nothing else here but batch, binarise and, of shapes, crop has a meaning then. "":
+               footage, or moving photographs
     binarise   with "mnist": each pixel is black or white, drawn anew each time, with its grey value as probability
     crop       height and width of a sample, pixels
     batch      samples a step, over all processes
@@ -178,7 +178,7 @@ def _plain(value: Any, like: Any, where: str) -> Any:
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text in quotes"}
 
 
-MADE = ("mnist", "moving-mnist", "shapes")  # what [data] made may be; `sources.open_made` makes them
+MADE = ("mnist", "two-digits", "moving-mnist", "shapes")  # what [data] made may be; `sources.open_made` makes them
 WITH_MADE = ("made", "binarise", "batch")  # the only keys of [data] that say something about made samples
 
 

@@ -10,7 +10,7 @@ import torch
 from midframe.data.augment import Augment
 from midframe.data.distance import Distances, References
 from midframe.data.footage import Footage
-from midframe.data.mnist import Digits, read_mnist
+from midframe.data.mnist import Digits, TwoDigits, read_mnist
 from midframe.data.moving_mnist import MovingMNIST
 from midframe.data.shapes import Shapes
 from midframe.data.shrunk import Shrunk
@@ -134,6 +134,8 @@ def open_made(
         return MovingMNIST(read_mnist(part)[0], inputs=len(contract.inputs), targets=contract.covers[1])
     if data.made == "mnist":
         return Digits(*read_mnist(part), binarise=data.binarise, device=device)
+    if data.made == "two-digits":
+        return TwoDigits(*read_mnist(part), device=device)
     if data.made == "shapes":
         if contract is None or contract.inputs != (0,) or contract.channels != 3:
             raise UsageError(
