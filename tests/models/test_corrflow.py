@@ -261,6 +261,7 @@ def test_what_does_not_fit_is_refused(net):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_little_training_beats_identity_and_random_weights():
     """Textured things that move by a few pixels a frame, at 64 × 64: 500 steps, a quarter of the width, R = 3."""
     from midframe.bench.masks import Film, Identity, score_masks
