@@ -296,7 +296,7 @@ def evaluate(
         evaluate_classifier(model, weights, samples or 10, pictures, device, quiet)
         return
     if task != "predict" and (samples is not None or pictures is not None):
-        raise UsageError(f"{model} draws nothing that could be measured so: leave out --samples and --pictures.")
+        raise UsageError(f"{model} is no model of pictures: leave out --samples and --pictures.")
     if task == "propagate":
         if clips is not None:
             raise UsageError(f"{model} is measured on films with masks: --masks DIR or --made, not --clips {clips}.")
