@@ -492,7 +492,7 @@ def test_a_model_that_needs_the_whole_shot_is_refused(work, tmp_path, monkeypatc
     class Whole:
         contract = Contract(inputs=None)
 
-    monkeypatch.setattr(engine_run, "load", lambda name, weights, effort: Whole())
+    monkeypatch.setattr(engine_run, "load", lambda name, **options: Whole())
     source = clips.write_clip(tmp_path / "in.mp4", clips.moving(4), 25)
     refuse(work, tmp_path, ContractError, "whole shot", source)
 
