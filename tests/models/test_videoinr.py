@@ -54,6 +54,9 @@ def test_the_first_weights_of_a_siren_are_those_of_its_paper():
     first, inner, last = Siren((100,), (200, 50), 30).layers
     for layer, bound in ((first, 1 / 100), (inner, (6 / 200) ** 0.5 / 30), (last, (6 / 50) ** 0.5 / 30)):
         assert 0.95 * bound < float(layer.weight.abs().max()) <= bound
+    louder = Siren((100,), (200, 50), 30, gain=4.0).layers
+    assert 3.8 / 100 < float(louder[0].weight.abs().max()) <= 4 / 100
+    assert float(louder[1].weight.abs().max()) <= (6 / 200) ** 0.5 / 30
 
 
 @pytest.mark.parametrize("size", [(8, 8), (21, 13), (32, 17)])
@@ -211,7 +214,15 @@ def test_what_it_cannot_do_is_one_line(call, message):
 
 
 @pytest.mark.parametrize(
-    "options", [{"motion": "swim"}, {"mapper": "fourier"}, {"hidden": ()}, {"omega": 0.0}, {"width": 9, "groups": 1}]
+    "options",
+    [
+        {"motion": "swim"},
+        {"mapper": "fourier"},
+        {"hidden": ()},
+        {"omega": 0.0},
+        {"gain": 0.0},
+        {"width": 9, "groups": 1},
+    ],
 )
 def test_options_that_cannot_be_meant_are_refused(options):
     with pytest.raises(UsageError, match="VideoINR: "):

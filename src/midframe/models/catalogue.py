@@ -114,6 +114,7 @@ VIDEOINR_S: Mapping[str, Any] = MappingProxyType(
         "align": False,
         "hidden": (32, 32, 64),
         "mix": (32, 32, 64, 64),
+        "gain": 4.0,
         "residual": True,
         "relative": True,
     }

@@ -56,6 +56,8 @@ Where we differ from the authors' code:
   the last layers of motion and colour begin as 0. And `relative`: flow is found in pixels of the input, which mean the
   same motion whatever size is asked for, and as if the frame were a whole step away: it is multiplied by t for frame 0
   and 1−t for frame 1, so that a frame at its own time is not moved.
+* Ours, too: `gain` makes the first weights of the Sirens' first layers larger, by 4 in the small form. Features of an
+  untrained encoder hardly vary from place to place, and at first a Siren as published hardly sees them.
 
 Nothing is clamped. Checked against a description of Picsart-AI-Research/VideoINR and its counts of parameters.
 """
@@ -91,17 +93,20 @@ class Siren(nn.Module):
 
     parts   channels of each of the things that x is made of, side by side
     hidden  width of each layer but the last
+    gain    by how much the first layer's first weights are larger than the paper's
 
     Each pixel is a point by itself: convolutions 1×1.
     """
 
-    def __init__(self, parts: Sequence[int], hidden: Sequence[int], outputs: int, omega: float = 30.0) -> None:
+    def __init__(
+        self, parts: Sequence[int], hidden: Sequence[int], outputs: int, omega: float = 30.0, gain: float = 1.0
+    ) -> None:
         super().__init__()
         self.parts, self.omega = tuple(parts), omega
         widths = [sum(parts), *hidden, outputs]
         self.layers = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in pairwise(widths))
         for number, (layer, inputs) in enumerate(zip(self.layers, widths, strict=False)):
-            bound = 1 / inputs if number == 0 else (6 / inputs) ** 0.5 / omega
+            bound = gain / inputs if number == 0 else (6 / inputs) ** 0.5 / omega
             nn.init.uniform_(layer.weight, -bound, bound)  # type: ignore[arg-type]
 
     def enter(self, x: Float[Tensor, "b c h w"], *parts: int) -> Float[Tensor, "b d h w"]:
@@ -177,9 +182,9 @@ def cut_rows(size: tuple[int, int], batch: int) -> list[slice]:
 class Points(nn.Module):
     """HR features of a cell's features and the place in it, by Siren."""
 
-    def __init__(self, width: int, hidden: Sequence[int], omega: float) -> None:
+    def __init__(self, width: int, hidden: Sequence[int], omega: float, gain: float) -> None:
         super().__init__()
-        self.siren = Siren((width, 3, 2), hidden, width, omega)
+        self.siren = Siren((width, 3, 2), hidden, width, omega, gain)
 
     def enter(self, own: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
         return self.siren.enter(own, 0, 1)
@@ -191,9 +196,9 @@ class Points(nn.Module):
 class Waves(nn.Module):
     """The same by waves across the cell: their amplitudes and frequencies are found once for each cell."""
 
-    def __init__(self, width: int, hidden: Sequence[int], omega: float) -> None:
+    def __init__(self, width: int, hidden: Sequence[int], omega: float, gain: float) -> None:
         super().__init__()
-        self.find = Siren((width, 3), hidden, 2 * width, omega)
+        self.find = Siren((width, 3), hidden, 2 * width, omega, gain)
         self.mix = nn.Conv2d(width, width, 1)
 
     def enter(self, own: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
@@ -219,13 +224,21 @@ class Warped(nn.Module):
     """The published decoder: each pixel reads where it comes from."""
 
     def __init__(
-        self, width: int, hidden: Sequence[int], mix: Sequence[int], omega: float, *, residual: bool, relative: bool
+        self,
+        width: int,
+        hidden: Sequence[int],
+        mix: Sequence[int],
+        omega: float,
+        gain: float,
+        *,
+        residual: bool,
+        relative: bool,
     ) -> None:
         super().__init__()
         self.residual, self.relative = residual, relative
-        self.space = Siren((3 * width, 6, 2, 1), hidden, width, omega)
-        self.motion = Siren((width, 3 * width, 6, 1), hidden, 4, omega)
-        self.colour = Siren((width, width, 3 * width, 3 * width, 6, 6, 1), mix, 4 if residual else 3, omega)
+        self.space = Siren((3 * width, 6, 2, 1), hidden, width, omega, gain)
+        self.motion = Siren((width, 3 * width, 6, 1), hidden, 4, omega, gain)
+        self.colour = Siren((width, width, 3 * width, 3 * width, 6, 6, 1), mix, 4 if residual else 3, omega, gain)
         if residual:
             self.motion.begin_as_zero()
             self.colour.begin_as_zero()
@@ -278,6 +291,7 @@ class Splatted(nn.Module):
         hidden: Sequence[int],
         mix: Sequence[int],
         omega: float,
+        gain: float,
         *,
         mapper: Literal["siren", "fourier"],
         residual: bool,
@@ -285,9 +299,9 @@ class Splatted(nn.Module):
     ) -> None:
         super().__init__()
         self.residual, self.relative = residual, relative
-        self.space = Points(width, hidden, omega) if mapper == "siren" else Waves(width, hidden, omega)
-        self.motion = Siren((width, 3 * width, 6, 1), hidden, 3, omega)
-        self.colour = Siren((width, 1, width, 1), mix, 3, omega)
+        self.space = Points(width, hidden, omega, gain) if mapper == "siren" else Waves(width, hidden, omega, gain)
+        self.motion = Siren((width, 3 * width, 6, 1), hidden, 3, omega, gain)
+        self.colour = Siren((width, 1, width, 1), mix, 3, omega, gain)
         if residual:
             self.motion.begin_as_zero()
             self.colour.begin_as_zero()
@@ -359,6 +373,7 @@ class VideoINR(nn.Module):
     hidden    widths of the Sirens of space and motion
     mix       widths of the Siren of colour
     omega     of all Sirens
+    gain      ours: larger first weights of their first layers
     motion    "warp", as published, or "splat"
     mapper    "siren", as published, or with "splat" also "fourier"
     residual  ours: the answer is added to the enlarged frames, carried along the motion and mixed
@@ -379,6 +394,7 @@ class VideoINR(nn.Module):
         hidden: Sequence[int] = (64, 64, 256),
         mix: Sequence[int] = (64, 64, 256, 256),
         omega: float = 30.0,
+        gain: float = 1.0,
         motion: Literal["warp", "splat"] = "warp",
         mapper: Literal["siren", "fourier"] = "siren",
         residual: bool = False,
@@ -390,17 +406,17 @@ class VideoINR(nn.Module):
         ):  # fmt: skip
             raise UsageError(f'VideoINR: motion is "warp" or "splat", mapper "siren" or with "splat" "fourier", got '
                 f'"{motion}" and "{mapper}".')  # fmt: skip
-        if not hidden or not mix or min(*hidden, *mix) < 1 or omega <= 0 or width % 2:
+        if not hidden or not mix or min(*hidden, *mix) < 1 or min(omega, gain) <= 0 or width % 2:
             raise UsageError(
-                f"VideoINR: widths are 1 or more, that of features even, and omega is positive; got {width}, "
-                f"{tuple(hidden)}, {tuple(mix)} and {omega}."
+                f"VideoINR: widths are 1 or more, that of features even, omega and gain are positive; got {width}, "
+                f"{tuple(hidden)}, {tuple(mix)}, {omega} and {gain}."
             )
         self.contract = Contract(scale=(1.0, LARGEST), multiple=MULTIPLE, minimum=MULTIPLE)
         self.encoder = SpaceTimeEncoder(width=width, groups=groups, front=front, back=back, align=align)
         self.decoder: Decoder = (
-            Warped(width, hidden, mix, omega, residual=residual, relative=relative)
+            Warped(width, hidden, mix, omega, gain, residual=residual, relative=relative)
             if motion == "warp"
-            else Splatted(width, hidden, mix, omega, mapper=mapper, residual=residual, relative=relative)
+            else Splatted(width, hidden, mix, omega, gain, mapper=mapper, residual=residual, relative=relative)
         )
 
     def prepare(self, frames: Float[Tensor, "b 2 3 h w"], generator: torch.Generator | None = None) -> State:
