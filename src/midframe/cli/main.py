@@ -27,6 +27,8 @@ from midframe.cli.condense import EXAMPLES as condense_examples
 from midframe.cli.condense import EXPAND_OPTIONS as expand_options
 from midframe.cli.condense import condense, expand
 from midframe.cli.data import data
+from midframe.cli.evaluate import EXAMPLES as eval_examples
+from midframe.cli.evaluate import evaluate
 from midframe.cli.fit import EXAMPLES as fit_examples
 from midframe.cli.fit import fit
 from midframe.cli.info import EXAMPLES as info_examples
@@ -41,9 +43,8 @@ from midframe.cli.sample import EXAMPLES as sample_examples
 from midframe.cli.sample import sample
 from midframe.cli.track import EXAMPLES as track_examples
 from midframe.cli.track import track
-from midframe.cli.train import EVAL_EXAMPLES as eval_examples
-from midframe.cli.train import TRAIN_EXAMPLES as train_examples
-from midframe.cli.train import evaluate, train
+from midframe.cli.train import EXAMPLES as train_examples
+from midframe.cli.train import train
 from midframe.cli.upscale import DEFAULTS as upscale_defaults
 from midframe.cli.upscale import EXAMPLES as upscale_examples
 from midframe.cli.upscale import upscale
