@@ -1,6 +1,6 @@
 """A network that generates another's weights: the failure that was reported, and its cure, side by side.
 
-    python benchmarks/hypernet.py [--steps 800] [--rate 1e-3] [--output docs/images/hypernet.png] [--threads 1]
+    python benchmarks/hypernet.py [--steps 800] [--rate 1e-4] [--output docs/images/hypernet.png] [--threads 1]
 
 Two digits side by side, 100 classes, weights drawn for each picture; batches of 32, Adam, gradients shortened to 1, no
 divergence. "naive" has a layer's default first weights (σ about 1), "cured" hyperfan-in and ln σ² = −10. Prints the
@@ -33,7 +33,7 @@ COLOURS = {"naive": "#c0392b", "cured": "#2471a3"}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=800)
-    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--rate", type=float, default=1e-4)
     parser.add_argument("--output", type=Path, default=Path("docs/images/hypernet.png"))
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()

@@ -143,9 +143,10 @@ def _trained_here(
     variants: tuple[str, ...] = ("base",),
     data: tuple[str, ...] = (_CLIPS,),
     took: str = "half an hour of one CPU thread",
+    recipe: str | None = None,
     remark: str = "",
 ) -> Weights:
-    """The card of a small form that recipes/SYSTEM-cpu.toml made from random numbers."""
+    """The card of a small form that recipes/SYSTEM-cpu.toml, or `recipe`, made from random numbers."""
     system = name.split("/")[0]
     return Weights(
         name=name,
@@ -157,7 +158,7 @@ def _trained_here(
         licence="LicenseRef-midframe-research",
         source=f"midframe, from random numbers, in {took}",
         data=data,
-        recipe=f"{system}-cpu",
+        recipe=recipe or f"{system}-cpu",
         commit=commit,
         metrics=metrics,
         remark=remark,
@@ -297,6 +298,24 @@ CARDS: tuple[Weights, ...] = (
         commit="824d726",
         data=("MNIST's 50,000 training pictures, black and white",),
         metrics={"mnist-test/nats": 95.45},
+    ),
+    _trained_here(
+        "bayesian-hypernet-s/two-digits",
+        bytes=4_237_496,
+        sha256="c701817c80459efc8d8f2addc4d2aae2fe727835ff79b7f74f02bcbcb9da4dc4",
+        commit="78fa1e6",
+        data=("pairs of MNIST's 50,000 training pictures",),
+        metrics={"two-digits-test/accuracy": 0.971, "two-digits-test/nats": 0.098},
+    ),
+    _trained_here(
+        "bayesian-hypernet-s/digits",
+        bytes=3_766_548,
+        sha256="8d0bd19c61fcdc5569e3ebcfc2ae33ef68ba9c4a7029a3168317babbb347938e",
+        commit="78fa1e6",
+        data=("MNIST's 50,000 training pictures",),
+        variants=("digits",),
+        recipe="bayesian-hypernet-s-digits-cpu",
+        metrics={"mnist-test/accuracy": 0.988, "mnist-test/nats": 0.048},
     ),
     _released(
         "4.26",

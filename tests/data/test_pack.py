@@ -5,9 +5,9 @@ import cv2
 import numpy as np
 import pytest
 
-from midframe.cli.data import mark_pictures
 from midframe.data.pack import Clip, find_clips, measure_motion, pack
 from midframe.data.store import StoreWriter, open_store, partial_folder
+from midframe.engine.marks import mark_pictures
 from midframe.errors import DamagedError, InputError
 
 LOSSLESS = {"codec": "ffv1", "pix_fmt": "bgr0"}
