@@ -76,7 +76,8 @@ def check_synthesizer(
         _check_answer(model.render(state, plane), clip, contract, times[0])
 
     if contract.enlarges:
-        _check_sizes(model, model.prepare(clip[..., : _fit(8, contract), : _fit(8, contract)].contiguous()), t)
+        side = _fit(8 if contract.scale[0] >= 1 else 48, contract)
+        _check_sizes(model, model.prepare(clip[..., :side, :side].contiguous()), t, side)
 
     for refused in _refused(contract):
         try:
@@ -129,11 +130,9 @@ def _check_answer(answer: Tensor, clip: Tensor, contract: Contract, t: float) ->
     assert bool(torch.isfinite(answer).all()), f"t={t}: the answer holds NaN or infinity"
 
 
-def _check_sizes(model: Synthesizer, state: Any, t: float) -> None:
-    """Of a state of the smallest frames from 8 × 8 on."""
-    contract = model.contract
-    side = _fit(8, contract)
-    least, most = contract.scale
+def _check_sizes(model: Synthesizer, state: Any, t: float, side: int) -> None:
+    """Of a state of frames of side × side pixels."""
+    least, most = model.contract.scale
     for times in {least, (least + most) / 2, most}:
         size = (round(side * times), round(side * times))
         made = model.render(state, t, size)

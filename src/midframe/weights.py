@@ -317,6 +317,14 @@ CARDS: tuple[Weights, ...] = (
         recipe="bayesian-hypernet-s-digits-cpu",
         metrics={"mnist-test/accuracy": 0.988, "mnist-test/nats": 0.048},
     ),
+    _trained_here(
+        "draw-s/mnist",
+        bytes=483_534,
+        sha256="6c4dc8400695f231fdffe44a08b9e8bbf3003b8dbc809b6f281703a590843d6b",
+        commit="825d634",
+        data=("MNIST's 50,000 training pictures, black and white",),
+        metrics={"mnist-test/nats": 104.96},
+    ),
     _released(
         "4.26",
         Wheel(

@@ -76,7 +76,7 @@ def test_the_test_set_is_always_the_same(digits):
     [
         (("eval", "bayesian-hypernet-s", "--clips", "x"), "leave out --clips x"),
         (("eval", "bayesian-hypernet-s", "--pictures", "20000"), "1 to 10000 pictures"),
-        (("eval", "bayesian-hypernet-s"), "bayesian-hypernet-s"),
+        (("eval", "bayesian-hypernet"), "bayesian-hypernet/base has no published weights"),
         (("interpolate", "x.mp4", "--model", "bayesian-hypernet-s"), "says what a picture shows"),
         (("train", "one.toml", "--device", "cpu"), "was made for grey pictures of 56x28"),
         (("fit", "x.mp4", "--model", "bayesian-hypernet-s"), "is not fitted to a clip. These are: time-to-image"),

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midframe.errors import ContractError
+from midframe.nn.space_time import choose_size
 from midframe.ops.resize import resize_cubic
 from midframe.types import Contract, State
 
@@ -36,13 +37,16 @@ class Bicubic:
     def render(
         self, state: State, t: float | Fraction | Float[Tensor, " b"], size: tuple[int, int] | None = None
     ) -> Float[Tensor, "b 3 h2 w2"]:
-        """The frame at `t` and `size`, (height, width); None: as large as the frames. ContractError for another t."""
+        """The frame at `t` and `size`, (height, width); None: as large as the frames.
+
+        Raises ContractError for another t, or a size beyond the contract's scale.
+        """
         frames = cast(Tensor, state["frames"])
         times = torch.as_tensor(float(t) if isinstance(t, Fraction) else t, dtype=frames.dtype, device=frames.device)
         if not bool(((times >= 0) & (times <= 1)).all()):
             raise ContractError(f"Bicubic renders 0 to 1, asked for {t}.")
         mixed = torch.lerp(frames[:, 0], frames[:, 1], times.view(-1, 1, 1, 1))
-        goal = size or (mixed.shape[-2], mixed.shape[-1])
+        goal = choose_size("Bicubic", size, mixed, self.contract, 1.0)
         if self.kernel == "cubic":
             return resize_cubic(mixed, goal)
         return F.interpolate(mixed, goal, mode="lanczos", antialias=True)
