@@ -463,7 +463,8 @@ def _encode_video(
     made += stream.encode(None)
     for packet in made:
         packet.duration = durations[packet.pts]
-    return [(float(packet.dts * unit), 0, packet) for packet in made]
+    # x265 now and then leaves a packet without one
+    return [(float((packet.pts if packet.dts is None else packet.dts) * unit), 0, packet) for packet in made]
 
 
 _SAMPLES = {

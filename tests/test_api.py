@@ -7,6 +7,7 @@ import clips
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import midframe
 from midframe import api
@@ -27,6 +28,9 @@ def examples():
 @pytest.mark.parametrize("example", examples(), ids=lambda test: test.name)
 def test_examples_do_what_they_show(example, clip, monkeypatch, capsys):
     monkeypatch.chdir(clip.parent)
+    mask = np.zeros((72, 96), np.uint8)
+    mask[20:40, 30:60] = 255
+    Image.fromarray(mask).save("first.png")
     ran = doctest.DocTestRunner().run(example)
     assert ran.attempted and not ran.failed, capsys.readouterr().out
 

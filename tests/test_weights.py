@@ -15,7 +15,7 @@ from toy_wheel import write_wheel
 
 from midframe import weights
 from midframe.errors import ModelError, OutputError, UsageError
-from midframe.models import load
+from midframe.models import catalogue, load
 from midframe.models.catalogue import System
 from midframe.types import Contract
 from midframe.weights import (
@@ -260,7 +260,8 @@ def scale(made, monkeypatch):
         weights="pull",
         cards=("scale/base-toy",),
     )
-    monkeypatch.setattr(load, "resolve", lambda name: (row, name.partition("/")[2] or "base"))
+    for module in (catalogue, load):
+        monkeypatch.setattr(module, "resolve", lambda name: (row, name.partition("/")[2] or "base"))
     monkeypatch.setattr(weights, "CARDS", (made[1],))
 
 

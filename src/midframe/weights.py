@@ -325,6 +325,14 @@ CARDS: tuple[Weights, ...] = (
         data=("MNIST's 50,000 training pictures, black and white",),
         metrics={"mnist-test/nats": 104.96},
     ),
+    _trained_here(
+        "corrflow-s/clips",
+        bytes=699_736,
+        sha256="faaf0ae565dcb82657c461bd76f2a4115e9b908bbd8afbdf09734f878355b42e",
+        commit="ab86c80",
+        variants=("base", "memory"),
+        metrics={"davis2016-12/jf": 66.6, "davis2016-12/j": 67.5, "davis2016-12/f": 65.8},
+    ),
     _released(
         "4.26",
         Wheel(
