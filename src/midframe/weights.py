@@ -333,6 +333,20 @@ CARDS: tuple[Weights, ...] = (
         variants=("base", "memory"),
         metrics={"davis2016-12/jf": 66.6, "davis2016-12/j": 67.5, "davis2016-12/f": 65.8},
     ),
+    _trained_here(
+        "visual-dynamics-s/shapes",
+        bytes=6_004_638,
+        sha256="92d08bd9f619ec6656f54342dc63eb54f4c4b469f5e89200581669d62259619f",
+        commit="2cac2d1",
+        data=("made shapes of one colour on black, circles, squares and triangles",),
+        variants=("base", "normal"),
+        metrics={
+            "shapes-64/circle/kl": 0.103,
+            "shapes-64/square/kl": 0.166,
+            "shapes-64/triangle/kl": 0.084,
+            "shapes-64/joint/kl": 0.502,
+        },
+    ),
     _released(
         "4.26",
         Wheel(
