@@ -280,6 +280,9 @@ def test_a_system_that_enlarges_is_trained_and_measured_beside_bicubic(train, mi
     assert lines[0].startswith("1 times the frames, 3 times the size, ")
     assert lines[4].startswith("4 times the frames, 3 times the size, 5 frames; PSNR / SSIM of Y")
     assert [line.split("  ")[0] for line in lines if "." in line] == ["videoinr-s/tiny", "bicubic, cross-fade"] * 2
+    code, out, _ = midframe("eval", "blend+bicubic", "--clips", place / "val", "--scale", 3, "--factors", "4", "-q")
+    joined, crossfade = out.splitlines()[-2:]
+    assert code == 0 and joined.startswith("blend+bicubic ") and joined.split()[1:] == crossfade.split()[2:]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ EXAMPLES = """Examples:
   midframe eval raft-s --weights runs/raft-s-cpu/best.safetensors
   midframe eval extrapolate --clips val/ --long-side 320 --windows 2
   midframe eval videoinr-s --clips val/ --scale 4 --factors 2,8
+  midframe eval midnet+bicubic --clips val/ --scale 4
   midframe eval corrflow-s --weights runs/corrflow-s-cpu/best.safetensors
   midframe eval corrflow-s --masks DAVIS/ --weights runs/corrflow-s-cpu/best.safetensors
   midframe eval vae --weights runs/vae-cpu/best.safetensors
@@ -87,9 +88,9 @@ def evaluate(
     """
     if factors is not None and not re.fullmatch(r"\d+(,\d+)*", factors):
         raise UsageError(f"--factors {factors}: give whole numbers such as 2,4.")
-    from midframe.models.catalogue import resolve
+    from midframe.models.catalogue import task_of
 
-    task = resolve(model)[0].task
+    task = task_of(model)
     if task == "generate":
         for option, path in (("--clips", clips), ("--photos", photos)):
             if path is not None:
@@ -172,7 +173,8 @@ def evaluate_space(
     least, most = contract.scale
     if not least <= scale <= most:
         raise UsageError(f"{model} enlarges {least:g} to {most:g} times: --scale {scale:g} is not within that.")
-    assert contract.inputs is not None
+    if contract.inputs is None or contract.inputs[0] != 0:
+        raise UsageError(f"{model} reads frames before the first one that it makes: it is not measured like this.")
     times = contract.times
     able = [n for n in factors or FACTORS if times is None or all(Fraction(k, n) in times for k in range(n + 1))]
     if factors and able != factors:

@@ -1558,6 +1558,12 @@ def parts_of(name: str) -> tuple[str, ...]:
     return tuple(name.split("+"))
 
 
+def task_of(name: str) -> Task:
+    """What the model does that `name` means; two that are joined enlarge. Raises UsageError for an unknown one."""
+    tasks: list[Task] = [resolve(part)[0].task for part in parts_of(name)]
+    return tasks[0] if len(tasks) == 1 else "superresolve"
+
+
 def check_model(
     name: str, task: Literal["interpolate", "predict", "superresolve"] = "interpolate", *, effort: float | None = None
 ) -> None:
